@@ -1,0 +1,1 @@
+"""What the gateway, the relay and the projector must agree on: facts, log, broker, schema."""
