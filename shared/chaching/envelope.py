@@ -1,0 +1,195 @@
+"""What is stored around an event, and the one place where events become bytes and back.
+
+Encoding and decoding take batches, because the personal part of an event is to be encrypted with
+a key per customer and keys are best fetched many at a time. A stored event is never rewritten:
+``decode`` lifts old schema versions to the present one.
+
+Besides the event the customer after it is stored (``state``), except with the first event of a
+stream, whose fold is as near. So the newest event alone tells how a customer stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NewType
+
+import msgspec
+
+from chaching.domain.customer import (
+    Customer,
+    CustomerCreated,
+    CustomerDeleted,
+    CustomerUpdated,
+    Event,
+    evolve,
+)
+from chaching.domain.ids import AccountId, CustomerId, EventId, KeyId, RequestId
+
+Position = NewType("Position", int)
+Version = NewType("Version", int)
+
+START: Final = Position(0)
+NO_VERSION: Final = Version(0)
+
+SCHEMA_VERSION: Final = 1
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    "CustomerCreated": CustomerCreated,
+    "CustomerUpdated": CustomerUpdated,
+    "CustomerDeleted": CustomerDeleted,
+}
+
+
+class StreamKey(msgspec.Struct, frozen=True, order=True):
+    """Names one customer's stream; account and mode stand in every key."""
+
+    account: AccountId
+    livemode: bool
+    id: CustomerId
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asked for a change, from where and in which request. Holds no customer's data."""
+
+    request_id: RequestId
+    key_id: KeyId | None = None
+    actor: str | None = None
+    client_address: str | None = None
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event on its way into the log: JSON texts, and what the append must check."""
+
+    key: StreamKey
+    expected_version: Version
+    event_id: EventId
+    type: str
+    payload: str
+    state: str | None
+    metadata: str
+    invoice_prefix: str | None
+    schema_version: int = SCHEMA_VERSION
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as it stands in the log; ``previous_position`` is the same stream's, 0 for none."""
+
+    position: Position
+    key: StreamKey
+    version: Version
+    previous_position: Position
+    event_id: EventId
+    type: str
+    schema_version: int
+    payload: str
+    state: str | None
+    metadata: str
+    recorded_at: datetime
+
+
+class Undecodable(Exception):  # noqa: N818 - says what the event is
+    """A stored event cannot be read by this code: unknown type, unknown schema, broken JSON."""
+
+
+_encode = msgspec.json.Encoder().encode
+_event_decoders: Final = {
+    name: msgspec.json.Decoder(event_type) for name, event_type in EVENT_TYPES.items()
+}
+_decode_state = msgspec.json.Decoder(Customer).decode
+_decode_metadata = msgspec.json.Decoder(Metadata).decode
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision ready to be stored: the event, the version before it, the customer after it."""
+
+    key: StreamKey
+    version: Version
+    event: Event
+    after: Customer
+    event_id: EventId
+    metadata: Metadata
+
+
+def encode(decisions: Sequence[Decided]) -> list[PendingEvent]:
+    """Return the decisions in the form in which the store appends them, in the same order."""
+    return [_pending(decided) for decided in decisions]
+
+
+def decode_event(recorded: RecordedEvent) -> Event:
+    """Return the fact itself.
+
+    Raises:
+        Undecodable: the type or its schema version is unknown, or the payload is broken.
+    """
+    return _decode_payload(recorded.type, recorded.schema_version, recorded.payload)
+
+
+def decode_customers(recorded: Sequence[RecordedEvent]) -> list[Customer]:
+    """Return, for each event, the customer as it stood after it.
+
+    Raises:
+        Undecodable: an event or a state cannot be read.
+    """
+    return [customer_after(r.type, r.schema_version, r.payload, r.state) for r in recorded]
+
+
+def customer_after(
+    event_type: str, schema_version: int, payload: str, state: str | None
+) -> Customer:
+    """Return the customer after a stored event, from its state or, on version 1, from its fold.
+
+    Raises:
+        Undecodable: the event or the state cannot be read.
+    """
+    if state is None:
+        return evolve(None, _decode_payload(event_type, schema_version, payload))
+    _check_schema(event_type, schema_version)
+    try:
+        return _decode_state(state)
+    except msgspec.MsgspecError as error:
+        raise Undecodable(f"the state beside a {event_type} is broken: {error}") from error
+
+
+def decode_metadata(recorded: RecordedEvent) -> Metadata:
+    return _decode_metadata(recorded.metadata)
+
+
+def _pending(decided: Decided) -> PendingEvent:
+    event, first = decided.event, decided.version == NO_VERSION
+    return PendingEvent(
+        key=decided.key,
+        expected_version=decided.version,
+        event_id=decided.event_id,
+        type=type(event).__name__,
+        payload=_encode(event).decode(),
+        state=None if first else _encode(decided.after).decode(),
+        metadata=_encode(decided.metadata).decode(),
+        invoice_prefix=_new_invoice_prefix(event),
+    )
+
+
+def _new_invoice_prefix(event: Event) -> str | None:
+    match event:
+        case CustomerCreated():
+            return event.commercial.invoice_prefix
+        case CustomerUpdated() if "invoice_prefix" in event.commercial.changes:
+            return str(event.commercial.changes["invoice_prefix"])
+        case _:
+            return None
+
+
+def _decode_payload(event_type: str, schema_version: int, payload: str) -> Event:
+    _check_schema(event_type, schema_version)
+    try:
+        return _event_decoders[event_type].decode(payload)
+    except msgspec.MsgspecError as error:
+        raise Undecodable(f"the payload of a {event_type} is broken: {error}") from error
+
+
+def _check_schema(event_type: str, schema_version: int) -> None:
+    if event_type not in EVENT_TYPES:
+        raise Undecodable(f"unknown event type {event_type!r}")
+    if schema_version != SCHEMA_VERSION:
+        raise Undecodable(f"unknown schema version {schema_version} of {event_type}")

@@ -1,0 +1,46 @@
+"""What the store can answer besides success, translated once from PostgreSQL's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+
+class Conflict(Exception):  # noqa: N818 - a lost race is a normal outcome
+    """The stream moved on since it was loaded."""
+
+
+class PrefixTaken(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The invoice prefix belongs to another customer."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"the invoice prefix belongs to {holder}")
+        self.holder = holder
+
+
+class Unavailable(Exception):  # noqa: N818 - says what the store is
+    """The store cannot be reached or cannot write now; what was asked may or may not be done."""
+
+
+class Fenced(Exception):  # noqa: N818 - says what happened to the holder
+    """Another process holds the lease now; this one must not move the checkpoint any more."""
+
+
+UNAVAILABLE_SQLSTATE_CLASSES: Final = ("08", "53", "57", "58", "25006")
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what a lost, stopped, full or silent PostgreSQL raises into Unavailable."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
+    except asyncpg.PostgresError as error:
+        sqlstate: str = getattr(error, "sqlstate", None) or ""
+        if sqlstate.startswith(UNAVAILABLE_SQLSTATE_CLASSES):
+            raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
+        raise

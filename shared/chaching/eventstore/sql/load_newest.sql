@@ -1,0 +1,16 @@
+-- purpose: the newest event of each of some streams, from which a customer's state is read
+-- parameters: $1 text[] accounts, $2 boolean[] livemodes, $3 text[] streams
+-- result: item bigint (from 1), version integer, type text, schema_version smallint,
+--   payload json, state json; no row for a stream without events
+SELECT wanted.item, newest.version, newest.type, newest.schema_version, newest.payload,
+       newest.state
+FROM unnest($1::text[], $2::boolean[], $3::text[])
+     WITH ORDINALITY AS wanted (account, livemode, stream, item)
+CROSS JOIN LATERAL (
+    SELECT e.version, e.type, e.schema_version, e.payload, e.state
+    FROM event_store.events AS e
+    WHERE e.account = wanted.account AND e.livemode = wanted.livemode
+      AND e.stream = wanted.stream
+    ORDER BY e.version DESC
+    LIMIT 1
+) AS newest

@@ -1,0 +1,1 @@
+"""The database schema: numbered forward-only migrations and their runner."""
