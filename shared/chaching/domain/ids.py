@@ -7,6 +7,7 @@ sort by time under the "C" collation. The time part lasts until the year 2081.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal, NewType, TypeAlias
 
 AccountId = NewType("AccountId", str)
@@ -19,27 +20,32 @@ Mode: TypeAlias = Literal["test", "live"]
 
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-INVOICE_PREFIX_CHARACTERS: Final = 8
 
 _PAIRS: Final = tuple(first + second for first in DIGITS for second in DIGITS)
+_PREFIX_PAIRS: Final = tuple(a + b for a in PREFIX_DIGITS for b in PREFIX_DIGITS)
 
 
 def spell(prefix: str, now_ms: int, entropy: int) -> str:
     """Return ``prefix`` and 14 characters from unix milliseconds and a 64-bit random number."""
-    return prefix + _seven_digits(now_ms) + _seven_digits(entropy)
+    return prefix + _time_digits(now_ms) + _seven_digits(entropy)
 
 
 def spell_invoice_prefix(entropy: int) -> str:
     """Return eight characters of 0-9A-Z from a 64-bit random number."""
-    characters: list[str] = []
-    for _ in range(INVOICE_PREFIX_CHARACTERS):
-        entropy, digit = divmod(entropy, len(PREFIX_DIGITS))
-        characters.append(PREFIX_DIGITS[digit])
-    return "".join(characters)
+    rest, fourth = divmod(entropy, len(_PREFIX_PAIRS))
+    rest, third = divmod(rest, len(_PREFIX_PAIRS))
+    rest, second = divmod(rest, len(_PREFIX_PAIRS))
+    first = rest % len(_PREFIX_PAIRS)
+    return "".join([_PREFIX_PAIRS[pair] for pair in (first, second, third, fourth)])
 
 
 def mode_of(*, livemode: bool) -> Mode:
     return "live" if livemode else "test"
+
+
+@lru_cache(maxsize=16)
+def _time_digits(now_ms: int) -> str:
+    return _seven_digits(now_ms)
 
 
 def _seven_digits(number: int) -> str:
