@@ -1,0 +1,49 @@
+"""The gateway's application: what it stands on and which routes it has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from chaching.eventstore.api_keys import ApiKey, find_key
+from chaching.eventstore.database import Database
+from chaching.eventstore.store import EventStore
+from chaching_api.authentication import Authenticator
+from chaching_api.bodies import BODY_BYTES_MAX
+from chaching_api.boundary import bounded, unknown_url
+from chaching_api.execute import Executor
+from chaching_api.reads.retrieve import Retrieve
+from chaching_api.resources.customers import Customers
+from chaching_api.resources.health import Health
+
+
+class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
+    """What the application is given; it opens and closes none of it."""
+
+    database: Database
+    store: EventStore
+
+
+DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
+
+
+def create_app(dependencies: Dependencies) -> web.Application:
+    """Return the application with all its routes."""
+    database, store = dependencies.database, dependencies.store
+
+    async def find(key_hash: bytes) -> ApiKey | None:
+        return await find_key(database, key_hash)
+
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app[DEPENDENCIES] = dependencies
+    customers = Customers(
+        authenticator=Authenticator(find),
+        executor=Executor(store),
+        retrieve_customer=Retrieve(database),
+        store=store,
+    )
+    app.add_routes([*customers.routes(), *Health(database).routes()])
+    app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
+    return app

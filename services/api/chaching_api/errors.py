@@ -1,0 +1,254 @@
+"""What can go wrong at the edge, and the one table that gives every failure its HTTP answer.
+
+Malformed is raised where a request is read; Rejected (domain) where a rule needs the state;
+Unavailable and its kind where the store is spoken to. Nobody else knows an HTTP status.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from chaching.domain.customer import (
+    CustomerExists,
+    NoSuchCustomer,
+    PaymentMethodNotAttached,
+    Rejected,
+    ShippingIncomplete,
+)
+from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.grouping import Overloaded
+
+ErrorType: TypeAlias = Literal[
+    "api_error", "authentication_error", "invalid_request_error", "rate_limit_error"
+]
+ErrorCode: TypeAlias = Literal[
+    "authentication_error",
+    "invalid_request",
+    "more_permissions_required",
+    "rate_limit",
+    "resource_already_exists",
+    "resource_missing",
+    "server_error",
+]
+
+RETRY_AFTER_S: Final = 1
+REALM: Final = 'Basic realm="Chaching"'
+
+
+class Malformed(Exception):  # noqa: N818 - a refusal is a normal outcome, not an error
+    """The request breaks the contract; nothing happened.
+
+    ``message`` is one sentence for a person, ``reason`` the finer cause in Stripe's words,
+    ``param`` the parameter at fault in bracket form.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.param = param
+
+
+class BodyTooLarge(Malformed):
+    """The body is larger than the limit; answered 413."""
+
+    def __init__(self) -> None:
+        super().__init__("The request's body is larger than 1 MiB.")
+
+
+class BodyTooSlow(Malformed):
+    """The body did not arrive within the limit; answered 400."""
+
+
+class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """No key, or one that opens nothing here."""
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotAllowed(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The key is good and lacks the right."""
+
+
+class UnknownUrl(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """No route has this method and path."""
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(
+            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, "
+            "remove the trailing slash. If you are trying to retrieve an object, make sure you "
+            "passed a valid (non-empty) identifier."
+        )
+
+
+class LostRace(Exception):  # noqa: N818 - a lost race is a normal outcome
+    """The customer kept changing under the command, more often than it is tried again."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure as it is answered: the status, its headers and the fields of the envelope."""
+
+    status: int
+    type: ErrorType
+    code: ErrorCode
+    message: str
+    reason: str | None = None
+    param: str | None = None
+    headers: dict[str, str] = {}
+
+
+class _ErrorFields(msgspec.Struct, frozen=True, kw_only=True):
+    code: str
+    message: str
+    param: str | UnsetType
+    reason: str | UnsetType
+    type: str
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    error: _ErrorFields
+
+
+_RETRY: Final = {"Stripe-Should-Retry": "true"}
+_NO_RETRY: Final = {"Stripe-Should-Retry": "false"}
+_RETRY_LATER: Final = {**_RETRY, "Retry-After": f"{RETRY_AFTER_S}"}
+_SHED: Final = {**_NO_RETRY, "Retry-After": f"{RETRY_AFTER_S}"}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def envelope(failure: Failure) -> bytes:
+    """Return the body of the answer to a failure."""
+    return _encode(
+        _Envelope(
+            _ErrorFields(
+                code=failure.code,
+                message=failure.message,
+                param=failure.param or UNSET,
+                reason=failure.reason or UNSET,
+                type=failure.type,
+            )
+        )
+    )
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return how an exception is answered; one that is not in the table is our fault: 500."""
+    match error:
+        case Malformed():
+            return _malformed(error)
+        case Rejected():
+            return _rejected(error)
+        case NotAuthenticated() | NotAllowed() | UnknownUrl():
+            return _refused(error)
+        case LostRace() | Unavailable() | Overloaded():
+            return _not_now(error)
+        case _:
+            return Failure(
+                status=500,
+                type="api_error",
+                code="server_error",
+                message="An error occurred on our side; it has been logged with this request's id.",
+            )
+
+
+def _malformed(error: Malformed) -> Failure:
+    return Failure(
+        status=413 if isinstance(error, BodyTooLarge) else 400,
+        type="invalid_request_error",
+        code="invalid_request",
+        message=error.message,
+        reason=error.reason,
+        param=error.param,
+        headers=_NO_RETRY,
+    )
+
+
+def _rejected(error: Rejected) -> Failure:
+    status, code, reason = 400, "invalid_request", None
+    match error:
+        case NoSuchCustomer():
+            status, code = 404, "resource_missing"
+        case CustomerExists():
+            code = "resource_already_exists"
+        case PaymentMethodNotAttached():
+            code = "resource_missing"
+        case ShippingIncomplete():
+            reason = "parameter_missing"
+        case _:
+            pass
+    return Failure(
+        status=status,
+        type="invalid_request_error",
+        code=code,
+        message=str(error),
+        reason=reason,
+        param=error.param,
+        headers=_NO_RETRY,
+    )
+
+
+def _refused(error: NotAuthenticated | NotAllowed | UnknownUrl) -> Failure:
+    match error:
+        case NotAuthenticated():
+            return Failure(
+                status=401,
+                type="authentication_error",
+                code="authentication_error",
+                message=str(error),
+                reason=error.reason,
+                headers={**_NO_RETRY, "WWW-Authenticate": REALM},
+            )
+        case NotAllowed():
+            return Failure(
+                status=403,
+                type="invalid_request_error",
+                code="more_permissions_required",
+                message=str(error),
+                headers=_NO_RETRY,
+            )
+        case UnknownUrl():
+            return Failure(
+                status=404,
+                type="invalid_request_error",
+                code="invalid_request",
+                message=str(error),
+                reason="url_unknown",
+                headers=_NO_RETRY,
+            )
+
+
+def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
+    match error:
+        case LostRace():
+            return Failure(
+                status=409,
+                type="invalid_request_error",
+                code="invalid_request",
+                message="This customer is being changed by other requests. Please try again.",
+                reason="lock_timeout",
+                headers=_RETRY,
+            )
+        case Unavailable():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message="The service cannot be reached for the moment. Please try again.",
+                headers=_RETRY_LATER,
+            )
+        case Overloaded():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message="The service is overloaded. Please try again later.",
+                headers=_SHED,
+            )

@@ -1,0 +1,18 @@
+-- purpose: some customers, each as the read model has it and its newest event beyond that
+-- parameters: $1 text[] accounts, $2 boolean[] livemodes, $3 text[] customer ids
+-- result: item bigint (from 1), body text, type text, schema_version smallint, payload json,
+--   state json; body null without a row, type null without a newer event
+SELECT wanted.item, applied.body, newest.type, newest.schema_version, newest.payload, newest.state
+FROM unnest($1::text[], $2::boolean[], $3::text[])
+     WITH ORDINALITY AS wanted (account, livemode, id, item)
+LEFT JOIN read_model.customers AS applied
+    ON applied.account = wanted.account AND applied.livemode = wanted.livemode
+   AND applied.id = wanted.id
+LEFT JOIN LATERAL (
+    SELECT e.type, e.schema_version, e.payload, e.state
+    FROM event_store.events AS e
+    WHERE e.account = wanted.account AND e.livemode = wanted.livemode AND e.stream = wanted.id
+      AND e.version > coalesce(applied.version, 0)
+    ORDER BY e.version DESC
+    LIMIT 1
+) AS newest ON true

@@ -1,0 +1,181 @@
+"""The relay: publishes the log, in order, to the broker.
+
+Theory of operation. One process at a time holds the lease ``relay``; others stand by with a broker
+connection open and take over within seconds. A relay that cannot reach the broker does not ask for
+the lease. The leader reads the log after the checkpoint, wakes at the doorbell or at the latest
+every ``POLL_S``, and publishes in order with up to a window of messages unconfirmed, reading ahead
+while confirms arrive. A second task moves the checkpoint to the highest position below which
+everything is confirmed. The log is the outbox; there is no second table.
+
+Guarantees: every event reaches every bound queue at least once; first deliveries are in the order
+of positions. What a crash does: published and not yet confirmed, or confirmed and not yet
+checkpointed, is published again by the next leader. Whatever goes wrong (no Ack, a lost connection,
+a database that is away) ends the leadership; the next one starts at the checkpoint.
+
+Fencing: a leader that was paused and replaced cannot move the checkpoint, since its epoch is over.
+It asks whether it still leads before it publishes, when its last proof is older than
+``PROOF_MAX_S``. What it may still send late is a repetition, never a gap.
+
+An event that this code cannot decode is never skipped: the relay publishes what stands before it
+and stops there, loudly, until code that can read it takes over. The read model does not wait for
+it, because the projector reads the log by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from chaching.broker import topology
+from chaching.broker.errors import BrokerUnavailable, NotPublished
+from chaching.broker.messages import EventMessage, message_of
+from chaching.broker.publisher import Publisher, publishing
+from chaching.envelope import Position, RecordedEvent, Undecodable
+from chaching.eventstore.database import Database
+from chaching.eventstore.doorbell import Listener, listening
+from chaching.eventstore.errors import Fenced, Unavailable
+from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
+from chaching.eventstore.store import EventStore
+from chaching.runtime.lifecycle import supervised
+from chaching.runtime.logs import logger
+
+LEASE_NAME: Final = "relay"
+READ_MAX_EVENTS: Final = 500
+POLL_S: Final = 1.0
+PROOF_MAX_S: Final = 2.0
+CHECKPOINT_PAUSE_S: Final = 0.02
+SESSIONS_MAX: Final = 4
+
+
+class Relay:
+    """One would-be leader; ``run`` runs until cancelled and survives outages by itself."""
+
+    def __init__(
+        self,
+        database_url: str,
+        amqp_url: str,
+        *,
+        prefix: str = topology.PREFIX,
+        silence_max_s: float = SILENCE_MAX_S,
+    ) -> None:
+        self._amqp_url = amqp_url
+        self._prefix = prefix
+        self._database = Database(database_url, name="relay", sessions_max=SESSIONS_MAX)
+        self._store = EventStore(self._database)
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._lease = Lease(self._database, LEASE_NAME, holder, silence_max_s=silence_max_s)
+
+    async def run(self) -> None:
+        await self._database.open()
+        try:
+            await supervised("relay", self._lead, expected=(Unavailable, BrokerUnavailable, Fenced))
+        finally:
+            await self._database.close()
+
+    async def _lead(self) -> None:
+        async with (
+            publishing(self._amqp_url, prefix=self._prefix) as publisher,
+            self._lease.holding() as held,
+        ):
+            logger().info("leadership_taken", lease=LEASE_NAME, epoch=held.epoch)
+            await Leadership(self._database, self._store, self._lease, held, publisher).run()
+
+
+async def run_relay(database_url: str, amqp_url: str) -> None:
+    """Run a relay until cancelled."""
+    await Relay(database_url, amqp_url).run()
+
+
+class Leadership:
+    """The work of one leader, from taking the lease to losing it."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: EventStore,
+        lease: Lease,
+        held: Held,
+        publisher: Publisher,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._lease = lease
+        self._held = held
+        self._publisher = publisher
+        self._published = held.position
+        self._checkpoint = held.position
+        self._proved_at = self._now()
+
+    async def run(self) -> None:
+        """Publish until something ends it.
+
+        Raises:
+            Fenced, NotPublished, Unavailable, BrokerUnavailable, Undecodable: in a group.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish())
+            tasks.create_task(self._move_checkpoint())
+
+    async def _publish(self) -> None:
+        # when publishing ends, the other task first notes what was confirmed, then says so
+        with suppress(NotPublished):
+            while True:
+                async with listening(self._database) as doorbell:
+                    await self._publish_until_deaf(doorbell)
+
+    async def _publish_until_deaf(self, doorbell: Listener) -> None:
+        """Publish what comes; return when something came and the doorbell had not rung."""
+        silent = False
+        while True:
+            events = await self._store.read_all(self._published, READ_MAX_EVENTS)
+            if events:
+                await self._publish_events(events)
+                if silent:
+                    return
+                continue
+            asked_at = self._now()
+            await doorbell.wait(POLL_S)
+            silent = self._now() - asked_at >= POLL_S
+
+    async def _publish_events(self, events: Sequence[RecordedEvent]) -> None:
+        messages = await self._decoded(events)
+        if self._now() - self._proved_at > PROOF_MAX_S:
+            await self._lease.renew(self._held)
+            self._proved_at = self._now()
+        await self._publisher.publish(messages)
+        self._published = messages[-1].position
+
+    async def _decoded(self, events: Sequence[RecordedEvent]) -> list[EventMessage]:
+        """Return the messages of all events up to the first that cannot be decoded."""
+        messages: list[EventMessage] = []
+        for event in events:
+            try:
+                messages.append(message_of(event))
+            except Undecodable as error:
+                if messages:
+                    break
+                logger().error("event_undecodable", position=event.position, reason=str(error))
+                while self._checkpoint < self._published:  # noqa: ASYNC110 - a rare end
+                    await asyncio.sleep(CHECKPOINT_PAUSE_S)
+                raise
+        return messages
+
+    async def _move_checkpoint(self) -> None:
+        while True:
+            confirmed = await self._publisher.confirmed_beyond(self._checkpoint)
+            await self._advance(confirmed)
+            await asyncio.sleep(CHECKPOINT_PAUSE_S)
+
+    async def _advance(self, confirmed: Position) -> None:
+        await self._lease.advance(self._held, self._checkpoint, confirmed)
+        self._checkpoint = confirmed
+        self._proved_at = self._now()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

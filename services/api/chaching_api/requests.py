@@ -1,0 +1,130 @@
+"""What every endpoint needs to know of a request, read in the order of the contract.
+
+The body's form comes first, then the key; the parameters' names and values are the endpoint's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from chaching.domain.ids import CustomerId, RequestId
+from chaching.envelope import Metadata, StreamKey
+from chaching.eventstore.api_keys import ApiKey
+from chaching_api import bodies
+from chaching_api.authentication import Authenticator, require
+from chaching_api.bodies import BODY_BYTES_MAX, Tree
+from chaching_api.errors import BodyTooLarge, BodyTooSlow, Malformed
+
+BODY_TIMEOUT_S: Final = 10.0
+OWN_VERSION: Final = "2025-04-30.preview"
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_VERSION: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(\.[a-z][a-z_]*)?")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_CUSTOMER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """An authenticated request: who calls, when (unix seconds), with which parameters."""
+
+    key: ApiKey
+    at: int
+    tree: Tree
+    metadata: Metadata
+
+    def stream(self, customer_id: CustomerId) -> StreamKey:
+        return StreamKey(self.key.account, self.key.livemode, customer_id)
+
+
+CALL: Final = web.RequestKey("call", Call)
+
+
+async def read_call(request: web.Request, authenticator: Authenticator, right: str) -> Call:
+    """Read the body's form, then the key, and check that the key has a right.
+
+    Raises:
+        Malformed: the body or a header breaks the contract.
+        NotAuthenticated, NotAllowed: the key does not open this.
+        Unavailable: the key cannot be looked up.
+    """
+    tree = bodies.decode(
+        request.headers.get("Content-Type"),
+        await _body(request),
+        request.raw_path.partition("?")[2].encode(errors="surrogateescape"),
+    )
+    key = await authenticator.authenticate(request.headers.get("Authorization"))
+    require(key, right)
+    call = Call(key=key, at=int(time.time()), tree=tree, metadata=_metadata(request, key))
+    request[CALL] = call
+    return call
+
+
+def is_customer_id(text: str) -> bool:
+    """Tell whether a text can be a customer's id at all."""
+    return _CUSTOMER_ID.fullmatch(text) is not None
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Tell whether a text can be an idempotency key at all."""
+    return 1 <= len(text) <= IDEMPOTENCY_KEY_CHARACTERS_MAX and text.isprintable()
+
+
+@lru_cache(maxsize=256)
+def answered_version(asked: str | None) -> str:
+    """Return the version an answer is given in; raises Malformed for one that is none."""
+    if asked is None:
+        return OWN_VERSION
+    if not _VERSION.fullmatch(asked):
+        raise Malformed(
+            f"Invalid Stripe API version: {asked[:40]!r}; it must look like {OWN_VERSION}."
+        )
+    return asked
+
+
+async def _body(request: web.Request) -> bytes:
+    if not request.body_exists:
+        return b""
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise BodyTooLarge
+    if request.content.is_eof():
+        return request.content.read_nowait()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise BodyTooSlow(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+    except ConnectionError:  # the caller's connection: the store's errors have names of their own
+        raise Malformed("The caller went away before the body was complete.") from None
+
+
+def _metadata(request: web.Request, key: ApiKey) -> Metadata:
+    traceparent = request.headers.get("traceparent")
+    return Metadata(
+        request_id=RequestId(request[REQUEST_ID]),
+        key_id=key.key_id,
+        actor=key.name,
+        client_address=request.remote,
+        idempotency_key=_idempotency_key(request),
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != "POST":
+        return None
+    if not is_idempotency_key(key):
+        raise Malformed(
+            f"Invalid Idempotency-Key: it must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} "
+            "printable characters."
+        )
+    return key

@@ -1,0 +1,120 @@
+"""``/v1/customers``: create, update, retrieve, delete."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from chaching.domain.customer import (
+    Command,
+    CreateCustomer,
+    Customer,
+    DeleteCustomer,
+    InvoicePrefixTaken,
+    NoSuchCustomer,
+    UpdateCustomer,
+)
+from chaching.domain.customer_object import render
+from chaching.domain.ids import CustomerId
+from chaching.envelope import StreamKey
+from chaching.eventstore.store import EventStore
+from chaching_api import parameters
+from chaching_api.authentication import Authenticator
+from chaching_api.boundary import bounded
+from chaching_api.execute import Executor
+from chaching_api.fresh import new_id, new_invoice_prefix
+from chaching_api.parameters import CreateInput
+from chaching_api.reads.retrieve import Retrieve
+from chaching_api.requests import Call, is_customer_id, read_call
+
+READ: Final = "customers:read"
+WRITE: Final = "customers:write"
+PREFIX_DRAWS_MAX: Final = 3
+
+
+class Customers(msgspec.Struct, frozen=True, kw_only=True):
+    """The endpoints of the customer resource and what they stand on."""
+
+    authenticator: Authenticator
+    executor: Executor
+    retrieve_customer: Retrieve
+    store: EventStore
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/customers", bounded(self.create)),
+            web.get("/v1/customers/{customer}", bounded(self.retrieve), allow_head=False),
+            web.post("/v1/customers/{customer}", bounded(self.update)),
+            web.delete("/v1/customers/{customer}", bounded(self.delete)),
+        ]
+
+    async def create(self, request: web.Request) -> bytes:
+        call = await read_call(request, self.authenticator, WRITE)
+        given = parameters.read_create(
+            call.tree, livemode=call.key.livemode, at=call.at, new_id=new_id
+        )
+        return render(await self._create(call, given))
+
+    async def update(self, request: web.Request) -> bytes:
+        call = await read_call(request, self.authenticator, WRITE)
+        given = parameters.read_update(
+            call.tree, livemode=call.key.livemode, at=call.at, new_id=new_id
+        )
+        customer_id = _customer_id(request)
+        command = UpdateCustomer(id=customer_id, at=call.at, details=given.details)
+        return render(await self._execute(call, customer_id, command))
+
+    async def retrieve(self, request: web.Request) -> bytes:
+        call = await read_call(request, self.authenticator, READ)
+        parameters.read_expand_only(call.tree)
+        customer_id = _customer_id(request)
+        body = await self.retrieve_customer.retrieve(call.stream(customer_id))
+        if body is None:
+            raise await self._missing(call, customer_id)
+        return body
+
+    async def delete(self, request: web.Request) -> bytes:
+        call = await read_call(request, self.authenticator, WRITE)
+        parameters.read_nothing(call.tree)
+        customer_id = _customer_id(request)
+        command = DeleteCustomer(id=customer_id, at=call.at)
+        return render(await self._execute(call, customer_id, command))
+
+    async def _create(self, call: Call, given: CreateInput) -> Customer:
+        wanted = given.details.invoice_prefix
+        for draw in range(PREFIX_DRAWS_MAX):
+            command = CreateCustomer(
+                id=CustomerId(given.id or new_id("cus_")),
+                livemode=call.key.livemode,
+                at=call.at,
+                invoice_prefix=wanted or new_invoice_prefix(),
+                details=given.details,
+            )
+            try:
+                return await self.executor.execute(call.stream(command.id), command, call.metadata)
+            except InvoicePrefixTaken:
+                if wanted is not UNSET or draw == PREFIX_DRAWS_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _execute(self, call: Call, customer_id: CustomerId, command: Command) -> Customer:
+        try:
+            return await self.executor.execute(call.stream(customer_id), command, call.metadata)
+        except NoSuchCustomer as rejected:
+            raise await self._missing(call, customer_id) from rejected
+
+    async def _missing(self, call: Call, customer_id: CustomerId) -> NoSuchCustomer:
+        here = call.key.livemode
+        other = StreamKey(call.key.account, not here, customer_id)
+        loaded = await self.store.load(other)
+        return NoSuchCustomer(customer_id, similar_in=None if loaded.state is None else not here)
+
+
+def _customer_id(request: web.Request) -> CustomerId:
+    customer_id = request.match_info["customer"]
+    if not is_customer_id(customer_id):
+        raise NoSuchCustomer(customer_id[:255])
+    return CustomerId(customer_id)

@@ -1,0 +1,34 @@
+"""``/healthz``: the process lives. ``/readyz``: its database answers with the current schema.
+
+Neither asks the broker: the API is fully up without it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from chaching.eventstore.database import Database
+from chaching.eventstore.errors import Unavailable
+from chaching.schema.migrations import is_current
+from chaching_api.boundary import bounded
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The two probes."""
+
+    database: Database
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/healthz", bounded(self.live), allow_head=False),
+            web.get("/readyz", bounded(self.ready), allow_head=False),
+        ]
+
+    async def live(self, _request: web.Request) -> bytes:
+        return b'{"status":"ok"}'
+
+    async def ready(self, _request: web.Request) -> bytes:
+        if not await is_current(self.database):
+            raise Unavailable("the schema is not current")
+        return b'{"status":"ready"}'

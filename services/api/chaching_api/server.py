@@ -1,0 +1,111 @@
+"""The HTTP server around the application: limits, and its own failures in the envelope.
+
+aiohttp answers a request that it cannot parse by itself, in plain text, and logs the bytes that
+came; one that it refuses before any endpoint is asked (``OPTIONS *``, an unknown ``Expect``) gets
+plain text too. All are replaced here: the answer is the contract's envelope and the log names only
+the kind of fault.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from chaching.domain.ids import RequestId
+from chaching.runtime.logs import logger
+from chaching_api.boundary import response_of
+from chaching_api.errors import Failure, Malformed, UnknownUrl, envelope, failure_of
+from chaching_api.fresh import new_id
+from chaching_api.requests import OWN_VERSION
+
+KEEPALIVE_TIMEOUT_S: Final = 75.0
+LINGERING_S: Final = 2.0
+SHUTDOWN_TIMEOUT_S: Final = 10.0
+LINE_BYTES_MAX: Final = 16_384
+BACKLOG_CONNECTIONS: Final = 1_024
+CLIENT_FAULT_MAX: Final = 499
+NOT_FOUND: Final = 404
+
+
+class EnvelopeRequestHandler(RequestHandler):
+    """Answers what never reached the application as the contract answers everything."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it holds the request's own bytes
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        if status <= CLIENT_FAULT_MAX:
+            failure = failure_of(
+                Malformed(
+                    "The request is not well-formed HTTP/1.1, or a line or "
+                    "header of it is too long."
+                )
+            )
+        else:
+            failure = failure_of(exc if isinstance(exc, Exception) else RuntimeError())
+        return _closing(failure, exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; endpoints never raise aiohttp's own errors, so one here was its own."""
+        if isinstance(resp, web.HTTPException):
+            if resp.status == NOT_FOUND:
+                failure = failure_of(UnknownUrl(request.method, request.path))
+            else:
+                failure = failure_of(Malformed(f"The request cannot be served: {resp.reason}."))
+            resp = _closing(failure, resp)
+        return await super().finish_response(request, resp, start_time)
+
+
+def _closing(failure: Failure, fault: BaseException | None) -> web.Response:
+    """Return the answer to what no endpoint saw; the connection is closed after it."""
+    request_id = RequestId(new_id("req_"))
+    logger().warning(
+        "request_unreadable",
+        request_id=request_id,
+        status=failure.status,
+        fault=type(fault).__name__,
+    )
+    response = response_of(envelope(failure), failure, request_id, OWN_VERSION)
+    response.force_close()
+    return response
+
+
+class EnvelopeServer(web.Server):
+    """Makes an EnvelopeRequestHandler for every connection."""
+
+    def __call__(self) -> RequestHandler:
+        return EnvelopeRequestHandler(self, loop=self._loop, **self._kwargs)
+
+
+class EnvelopeRunner(web.AppRunner):
+    """Runs an application behind an EnvelopeServer."""
+
+    __slots__ = ()
+
+    def __init__(self, app: web.Application, **limits: Any) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+            lingering_time=LINGERING_S,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            **limits,
+        )
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = EnvelopeServer
+        return server
