@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, cast
 
 import asyncpg
@@ -134,7 +134,8 @@ class Database:
         try:
             yield Session(connection, self._statement_timeout_s)
         except BaseException:
-            connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # the connection is gone already
+                connection.terminate()
             raise
         finally:
             await self._pool.release(connection, timeout=CLOSE_TIMEOUT_S)

@@ -29,7 +29,8 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
     """Another process holds the lease now; this one must not move the checkpoint any more."""
 
 
-UNAVAILABLE_SQLSTATE_CLASSES: Final = ("08", "53", "57", "58", "25006")
+# lost, not let in, no such database, out of resources, stopped, input or output failed, read-only
+UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006")
 
 
 @contextmanager
@@ -41,6 +42,6 @@ def translated() -> Generator[None]:
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
-        if sqlstate.startswith(UNAVAILABLE_SQLSTATE_CLASSES):
+        if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
         raise

@@ -73,8 +73,9 @@ class Group(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Return when nothing is waiting or under way."""
-        while self._calls:
-            await asyncio.wait(self._calls)
+        while self._calls or self._waiting:
+            # without a call under way, the items that wait leave in this turn of the loop
+            await (asyncio.wait(self._calls) if self._calls else asyncio.sleep(0))
 
     def _leave(self) -> None:
         self._scheduled = False
@@ -112,13 +113,14 @@ class Group(Generic[Item, Result]):
     async def _travel(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._call([item for item, _ in batch])
+            answers = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 - every caller of the batch is told
-            results = [error] * len(batch)
+            answers = [(entry, error) for entry in batch]
         finally:
             if self._keys is not None:
                 for item, _ in batch:
                     self._busy_keys.difference_update(self._keys(item))
-        for (_, answer), result in zip(batch, results, strict=True):
+        for (_, answer), result in answers:
             if answer.done():
                 continue
             if isinstance(result, Exception):

@@ -8,6 +8,10 @@ stopped this way, or returned, gives exit code 0; one that crashed is logged and
 ``supervised`` starts a crashed loop again after a pause that doubles up to a limit; a loop that
 lasted for a while starts from the shortest pause. What a loop expects (a server that is away) is
 logged in one line, everything else with its traceback. What a loop declares fatal passes through.
+
+Each run of a loop is a task of its own. A task group that failed leaves its task looking as if
+someone had cancelled it (Python 3.11 and 3.12), and a cancellation can drown in an error that comes
+at the same moment; the supervisor's own task sees neither, so it always knows whether to stop.
 """
 
 from __future__ import annotations
@@ -31,6 +35,14 @@ STOPPING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 PAUSE_FIRST_S: Final = 0.1
 PAUSE_MAX_S: Final = 2.0
 STEADY_S: Final = 30.0
+CANCEL_AGAIN_S: Final = 10.0
+
+
+class _Process:
+    is_stopping = False
+
+
+_process: Final = _Process()
 
 
 class BackOff:
@@ -61,7 +73,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def supervised(
     name: str,
-    loop: Callable[[], Awaitable[None]],
+    loop: Callable[[], Coroutine[Any, Any, None]],
     *,
     expected: tuple[type[Exception], ...] = (),
     fatal: tuple[type[Exception], ...] = (),
@@ -74,6 +86,7 @@ async def supervised(
         try:
             return await loop()
         except Exception as error:
+            _pass_on_stop(error)
             causes = _leaves(error)
             if any(isinstance(cause, fatal) for cause in causes):
                 raise
@@ -86,6 +99,27 @@ async def supervised(
         await backoff.pause()
 
 
+class Undone(Exception):  # noqa: N818 - says how the loop ended
+    """A loop ended as if cancelled, and nobody had asked it to."""
+
+
+async def _run_apart(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a loop in a task of its own; when this one is cancelled, cancel it and wait for it."""
+    attempt = asyncio.create_task(loop())
+    try:
+        await asyncio.wait({attempt})
+    except asyncio.CancelledError:
+        while not attempt.done():
+            attempt.cancel()
+            await asyncio.wait({attempt}, timeout=CANCEL_AGAIN_S)
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            logger().warning("loop_stopped", reason=str(error))
+        raise
+    if attempt.cancelled():
+        raise Undone("the loop was cancelled from inside")
+    attempt.result()
+
+
 async def retried(
     call: Callable[[], Awaitable[T]], *, on: type[Exception] | tuple[type[Exception], ...]
 ) -> T:
@@ -95,25 +129,33 @@ async def retried(
         try:
             return await call()
         except on as error:
+            _pass_on_stop(error)
             logger().warning("call_retried", reason=str(error))
         await backoff.pause()
+
+
+def _pass_on_stop(error: Exception) -> None:
+    """Let a stop win over an error that came at the same moment and took the cancellation's place.
+
+    ``Task.cancelling`` cannot tell: in Python 3.11 nested task groups leave it raised.
+    """
+    if _process.is_stopping:
+        raise asyncio.CancelledError from error
 
 
 async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.get_running_loop()
     work = loop.create_task(main())
-    stopping = False
 
     def stop() -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
+        if not _process.is_stopping:
+            _process.is_stopping = True
             work.cancel()
 
     for which in STOPPING_SIGNALS:
         loop.add_signal_handler(which, stop)
     await asyncio.wait({work})
-    if not (work.cancelled() and stopping):
+    if not (work.cancelled() and _process.is_stopping):
         work.result()
 
 

@@ -1,0 +1,294 @@
+"""What `chaching run` does: everything that one machine needs, from one command.
+
+Theory of operation. One supervisor per data folder, which it holds by a lock that the system frees
+when the supervisor ends in whatever way. Order of events:
+
+1. what a killed run left on this folder is ended, by the marks in the state file;
+2. PostgreSQL is started, migrated, its roles get passwords, the local key is made, the gateway is
+   started. When it answers /readyz the banner is printed: the API serves from here on;
+3. beside that, from the very start, the broker is found, fetched if need be, and started. When both
+   the API and the broker are there, relay and projector follow. Without a broker the projector
+   follows the log by itself. The API waits for none of this.
+
+Every part that has been started is on one stack; leaving it by Ctrl-C, SIGTERM, SIGHUP or a failure
+stops the parts in reverse order, each within a bounded time, and removes the state file. A crash of
+the supervisor between any two lines leaves at most processes with a mark in the state file, which
+Linux signals at once, and which the next run ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from chaching.eventstore.api_keys import create_key
+from chaching.local.errors import DATABASE_FAILURES, LocalError, reason_of
+from chaching.local.fetching import try_lock
+from chaching.local.parts import Part, ServiceProcess, keep
+from chaching.local.places import PRIVATE_FILE_MODE, make_data_dir
+from chaching.local.ports import LOOPBACK, bind_error
+from chaching.local.postgres import PrivatePostgres
+from chaching.local.processes import Mark, age_s
+from chaching.local.rabbitmq import PrivateRabbitMQ
+from chaching.local.state import RunState, end_leftovers, state_file, write_state
+from chaching.schema.migrations import migrate
+
+LOCAL_KEY = "sk_test_12345"
+LOCAL_ACCOUNT = "acct_local"
+GATEWAY_ROLE = "chaching_gateway"
+RELAY_ROLE = "chaching_relay"
+PROJECTOR_ROLE = "chaching_projector"
+ROLES = (GATEWAY_ROLE, RELAY_ROLE, PROJECTOR_ROLE)
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says about a run; servers that are not named are private ones."""
+
+    data_dir: Path
+    host: str
+    port: int
+    database_url: str | None = None
+    amqp_url: str | None = None
+
+    @property
+    def reached_at(self) -> str:
+        """Answer the host under which a client on this machine finds the gateway."""
+        return LOOPBACK if self.host in EVERYWHERE else self.host
+
+
+async def run(settings: RunSettings, say: Say) -> None:
+    """Run the whole service until a signal ends it; LocalError when it cannot start."""
+    make_data_dir(settings.data_dir)
+    with sole_run(settings.data_dir):
+        for name in await end_leftovers(settings.data_dir):
+            say(f"ended a {name} that an earlier run had left")
+        refuse_taken_port(settings)
+        try:
+            await until_signalled(LocalRun(settings, say).serve())
+        finally:
+            state_file(settings.data_dir).unlink(missing_ok=True)
+        say("stopped")
+
+
+class LocalRun:
+    """One run: what was started so far, and the addresses of it."""
+
+    def __init__(self, settings: RunSettings, say: Say) -> None:
+        """Start nothing yet; `say` prints a line for a person."""
+        self._settings = settings
+        self._say = say
+        self._parts: list[Part] = []
+        self._serving = asyncio.Event()
+        self._state = RunState(
+            data_dir=str(settings.data_dir),
+            supervisor=Mark.of("supervisor", os.getpid()),
+            gateway=f"http://{settings.reached_at}:{settings.port}",
+            broker=settings.amqp_url,
+        )
+
+    async def serve(self) -> None:
+        """Bring everything up and keep it up; ends by cancellation or failure only."""
+        async with AsyncExitStack() as started, asyncio.TaskGroup() as keepers:
+            self._started, self._keepers = started, keepers
+            broker = keepers.create_task(self._bring_up_broker())
+            urls = await self._bring_up_database()
+            await self._bring_up_gateway(urls[GATEWAY_ROLE])
+            self._serving.set()
+            amqp_url = await broker
+            await self._bring_up_readers(urls, amqp_url)
+            await asyncio.Event().wait()
+
+    async def _bring_up_database(self) -> dict[str, str]:
+        """Answer the URL for each role, on a database that is migrated and has the local key."""
+        given = self._settings.database_url
+        if given is not None:
+            await prepared(given)
+            self._record(database=given)
+            return {role: with_role(given, role) for role in ROLES}
+        server = PrivatePostgres(self._settings.data_dir / "postgresql")
+        await self._bring_up(server)
+        await prepared(server.admin_url)
+        await server.let_in(ROLES)
+        if server.folder not in server.place.parents:
+            self._say(f"PostgreSQL's user cannot reach {server.folder}: data in {server.place}")
+        self._record(database=server.admin_url)
+        return {role: server.url_of(role) for role in ROLES}
+
+    async def _bring_up_gateway(self, database_url: str) -> None:
+        settings = self._settings
+        addresses = {"HOST": settings.host, "PORT": str(settings.port)}
+        gateway = ServiceProcess(
+            "gateway",
+            ["chaching_api", "gateway"],
+            addresses={"DATABASE_URL": database_url, **addresses},
+            log=self._log("gateway"),
+            ready_at=(settings.reached_at, settings.port),
+        )
+        await self._bring_up(gateway)
+        self._say(banner(self._state, age_s()))
+
+    async def _bring_up_broker(self) -> str | None:
+        """Answer the broker's URL, or None after saying why there is none."""
+        if self._settings.amqp_url is not None:
+            return self._settings.amqp_url
+        broker = PrivateRabbitMQ(self._settings.data_dir / "rabbitmq")
+        try:
+            await self._bring_up(broker)
+        except LocalError as error:
+            await self._serving.wait()
+            self._say(f"{error}\n{NO_BROKER}")
+            return None
+        return broker.url
+
+    async def _bring_up_readers(self, urls: dict[str, str], amqp_url: str | None) -> None:
+        """Start what follows the log: relay and projector, or the projector alone."""
+        broker = {} if amqp_url is None else {"AMQP_URL": amqp_url}
+        parts = [("projector", ["chaching_projector"], urls[PROJECTOR_ROLE])]
+        if amqp_url is not None:
+            parts.insert(0, ("relay", ["chaching_api", "relay"], urls[RELAY_ROLE]))
+        for name, module, database_url in parts:
+            addresses = {"DATABASE_URL": database_url, **broker}
+            log = self._log(name)
+            await self._bring_up(ServiceProcess(name, module, addresses=addresses, log=log))
+        self._record(broker=amqp_url)
+        if amqp_url is not None:
+            self._say(f"the broker is up after {age_s():.1f} s: relay and projector run")
+
+    async def _bring_up(self, part: Part) -> None:
+        """Start a part, see to its end, and keep it running."""
+        self._started.push_async_callback(part.stop)
+        await part.start()
+        self._parts.append(part)
+        self._record()
+        self._keepers.create_task(keep(part, say=self._say, started=self._record))
+
+    def _record(self, **changes: str | None) -> None:
+        children = [mark for part in self._parts for mark in part.marks()]
+        self._state = msgspec.structs.replace(self._state, children=children, **changes)
+        write_state(self._state)
+
+    def _log(self, name: str) -> Path:
+        return self._settings.data_dir / "logs" / f"{name}.log"
+
+
+NO_BROKER = (
+    "no broker: the projector follows the log by itself, nothing is published; the API is whole"
+)
+
+
+def banner(state: RunState, seconds: float) -> str:
+    """Answer the lines that greet a person when the API serves."""
+    key = LOCAL_KEY if state.database and is_on_this_machine(state.database) else "YOUR_KEY"
+    lines = [
+        "",
+        f"chaching serves {state.gateway} after {seconds:.1f} s",
+        "",
+        f"  curl {state.gateway}/v1/customers -u {key}: -d name='Jenny Rosen'",
+        "",
+        f"  logs  {Path(state.data_dir) / 'logs'}",
+        f"  data  {state.data_dir}",
+        "  stop  Ctrl-C",
+        "",
+    ]
+    if key != LOCAL_KEY:
+        lines.insert(4, "  a key: chaching keys create --account acct_… --mode test --right '*'")
+    return "\n".join(lines)
+
+
+async def prepared(admin_url: str) -> None:
+    """Bring the database to the newest schema and make the local key, if it may live there."""
+    try:
+        await migrate(admin_url)
+        if is_on_this_machine(admin_url):
+            await create_key(
+                admin_url,
+                account=LOCAL_ACCOUNT,
+                mode="test",
+                kind="secret",
+                rights=["*"],
+                expires_in_s=None,
+                name="the local set-up's key",
+                key=LOCAL_KEY,
+            )
+    except DATABASE_FAILURES as error:
+        raise LocalError(f"the database cannot be used: {error}") from error
+
+
+@contextlib.contextmanager
+def sole_run(data_dir: Path) -> Generator[None]:
+    """Hold the data folder; LocalError when another run holds it."""
+    flags = os.O_RDWR | os.O_CREAT
+    descriptor = os.open(data_dir / "run.lock", flags, PRIVATE_FILE_MODE)
+    try:
+        if not try_lock(descriptor):
+            holder = os.read(descriptor, 32).decode().strip()
+            raise LocalError(
+                f"chaching already runs on {data_dir} (process {holder}): "
+                "stop it, or choose another folder with CHACHING_DATA_DIR"
+            )
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_taken_port(settings: RunSettings) -> None:
+    """Raise LocalError unless the gateway can listen where it should."""
+    error = bind_error(settings.port, settings.host)
+    if error is not None:
+        raise LocalError(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+            "stop what does, or choose another port: PORT=8001 make run"
+        )
+
+
+async def until_signalled(work: Coroutine[None, None, None]) -> None:
+    """Run `work` to its end; the first stopping signal cancels it, further ones change nothing."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for which in STOPPING_SIGNALS:
+        # started with nohup: a terminal that closes is no reason to stop
+        if which != signal.SIGHUP or signal.getsignal(which) != signal.SIG_IGN:
+            loop.add_signal_handler(which, cancel_once(task))
+    await asyncio.wait({task})
+    if not task.cancelled():
+        try:
+            task.result()
+        except BaseExceptionGroup as failures:
+            raise reason_of(failures) from failures
+
+
+def cancel_once(task: asyncio.Task[None]) -> Callable[[], None]:
+    """Answer a call that cancels the task the first time: a second would cut the stopping short."""
+    signalled = False
+
+    def cancel() -> None:
+        nonlocal signalled
+        if not signalled:
+            signalled = True
+            task.cancel()
+
+    return cancel
+
+
+def with_role(url: str, role: str) -> str:
+    """Answer the URL with the role that its sessions shall drop to."""
+    return f"{url}{'&' if '?' in url else '?'}role={role}"
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Say whether a database URL names this machine: a key that everyone knows may live there."""
+    host = urlsplit(url).hostname or "localhost"
+    return host in {"localhost", "::1", socket.gethostname()} or host.startswith("127.")

@@ -1,0 +1,92 @@
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from chaching.local.errors import LocalError
+from chaching.local.ports import LOOPBACK, free_port
+from chaching.local.processes import Mark
+from chaching.local.state import RunState
+from chaching.local.supervisor import (
+    LOCAL_KEY,
+    RunSettings,
+    banner,
+    is_on_this_machine,
+    refuse_taken_port,
+    run,
+    sole_run,
+    until_signalled,
+    with_role,
+)
+
+LIMIT_S = 20.0
+
+
+def settings_for(folder: Path, port: int, database_url: str | None = None) -> RunSettings:
+    return RunSettings(data_dir=folder, host=LOOPBACK, port=port, database_url=database_url)
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    first, second = sole_run(tmp_path), sole_run(tmp_path)
+    with first, pytest.raises(LocalError, match=f"process {os.getpid()}"), second:
+        pytest.fail("two runs held one folder")
+    with sole_run(tmp_path):
+        pass
+
+
+def test_a_taken_port_is_refused_not_changed(tmp_path: Path) -> None:
+    port = free_port()
+    refuse_taken_port(settings_for(tmp_path, port))
+    with socket.create_server((LOOPBACK, port)), pytest.raises(LocalError, match=str(port)):
+        refuse_taken_port(settings_for(tmp_path, port))
+
+
+async def test_a_database_that_does_not_answer_is_said_in_one_line(tmp_path: Path) -> None:
+    nobody = f"postgresql://nobody@{LOOPBACK}:{free_port()}/none"
+    settings = settings_for(tmp_path, free_port(), nobody)
+    said: list[str] = []
+    with pytest.raises(LocalError, match="the database cannot be used"):
+        await asyncio.wait_for(run(settings, said.append), LIMIT_S)
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_the_work_in_order(which: signal.Signals) -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), which)
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), which)  # an impatient second one changes nothing
+            await asyncio.sleep(0)
+            ended.set()
+
+    await asyncio.wait_for(until_signalled(work()), LIMIT_S)
+    assert ended.is_set()
+
+
+def test_a_url_carries_the_role() -> None:
+    assert with_role("postgresql://h/d", "r") == "postgresql://h/d?role=r"
+    assert with_role("postgresql://h/d?a=b", "r") == "postgresql://h/d?a=b&role=r"
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("postgresql://u:p@127.0.0.1:5432/d", True),
+        ("postgresql://localhost/d", True),
+        ("postgresql:///d?host=/run", True),
+        ("postgresql://u:p@[::1]/d", True),
+        ("postgresql://u:p@db.example.com/d", False),
+    ],
+)
+def test_the_key_that_everyone_knows_stays_on_this_machine(url: str, here: bool) -> None:
+    assert is_on_this_machine(url) is here
+    state = RunState(
+        data_dir="/data", supervisor=Mark.of("s", os.getpid()), gateway="http://g", database=url
+    )
+    assert (LOCAL_KEY in banner(state, 1.0)) is here
