@@ -46,8 +46,8 @@ class RequestHandled(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The log line of a request; ``elapsed_ms`` until the answer is ready to be sent."""
 
     timestamp: str
-    level: str = "info"
-    event: str = "request_handled"
+    level: str
+    event: str
     method: str
     route: str | None
     status: int
@@ -132,6 +132,8 @@ def _log_request(
     resource = request.match_info.route.resource
     line = RequestHandled(
         timestamp=_timestamp(),
+        level="info",
+        event="request_handled",
         method=request.method,
         route=resource.canonical if resource else None,
         status=status,

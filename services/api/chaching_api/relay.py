@@ -7,10 +7,12 @@ every ``POLL_S``, and publishes in order with up to a window of messages unconfi
 while confirms arrive. A second task moves the checkpoint to the highest position below which
 everything is confirmed. The log is the outbox; there is no second table.
 
-Guarantees: every event reaches every bound queue at least once; first deliveries are in the order
-of positions. What a crash does: published and not yet confirmed, or confirmed and not yet
-checkpointed, is published again by the next leader. Whatever goes wrong (no Ack, a lost connection,
-a database that is away) ends the leadership; the next one starts at the checkpoint.
+Guarantees: every event reaches every bound queue at least once, in the order of positions; a
+repetition starts at the checkpoint. Only a queue that refuses (because it is full) may see, before
+the repetition, events that stood behind the refused one. What a crash does: what was published and
+not yet confirmed, or confirmed and not yet checkpointed, is published again by the next leader.
+Whatever goes wrong (no Ack, a lost connection, a database that is away) ends the leadership; the
+next one starts at the checkpoint.
 
 Fencing: a leader that was paused and replaced cannot move the checkpoint, since its epoch is over.
 It asks whether it still leads before it publishes, when its last proof is older than

@@ -1,0 +1,18 @@
+"""The projector's process. Settings: DATABASE_URL, and optionally AMQP_URL and LOG_LEVEL."""
+
+from __future__ import annotations
+
+from chaching.runtime import config, lifecycle, logs
+from chaching_projector.runner import Projector
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit code 0 then, 1 when it cannot go on."""
+    settings = config.read_or_exit(config.ProjectorConfig)
+    logs.configure(settings.log_level)
+    projector = Projector(settings.database_url, settings.amqp_url)
+    lifecycle.run(projector.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One package for each read model that is projected from the log."""

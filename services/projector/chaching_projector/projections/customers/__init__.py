@@ -1,0 +1,1 @@
+"""The read model that retrieves are served from: one row a customer."""

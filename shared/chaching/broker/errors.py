@@ -1,0 +1,37 @@
+"""What the broker can answer besides success, translated once from aiormq's own errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from aiormq.exceptions import AMQPError
+
+
+class BrokerUnavailable(Exception):  # noqa: N818 - says what the broker is
+    """The broker cannot be reached, refuses, or does not answer in time."""
+
+
+class NotPublished(BrokerUnavailable):
+    """The broker did not answer Ack; this message and what follows may not be there."""
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what a lost, stopped, full or silent broker raises into BrokerUnavailable.
+
+    aiormq cancels the calls that wait when a connection is lost; a cancellation that nobody asked
+    this task for is such a loss.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, AMQPError) as error:
+        raise BrokerUnavailable(f"the broker does not answer: {error!r}") from error
+    except RuntimeError as error:
+        raise BrokerUnavailable(f"the connection is closed: {error}") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise BrokerUnavailable("the connection was lost while waiting") from error
