@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from chaching.runtime import config
+from chaching.runtime.config import ConfigError, GatewayConfig, ProjectorConfig, RelayConfig
+
+DATABASE = {"DATABASE_URL": "postgresql://user:secret@host/name"}
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    settings = config.read(GatewayConfig, DATABASE)
+    assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8000, "info")
+
+
+def test_what_is_set_is_read() -> None:
+    given = {**DATABASE, "HOST": "::1", "PORT": "8001", "LOG_LEVEL": "DEBUG"}
+    settings = config.read(GatewayConfig, given)
+    assert (settings.host, settings.port, settings.log_level) == ("::1", 8001, "debug")
+
+
+def test_the_projector_does_without_a_broker() -> None:
+    assert config.read(ProjectorConfig, {**DATABASE, "AMQP_URL": ""}).amqp_url is None
+
+
+def test_what_is_missing_is_told_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^AMQP_URL is not set: the broker, as in amqp://.*$"):
+        config.read(RelayConfig, DATABASE)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "80.5"])
+def test_a_wrong_port_is_refused(port: str) -> None:
+    with pytest.raises(ConfigError, match="PORT is not usable"):
+        config.read(GatewayConfig, {**DATABASE, "PORT": port})
+
+
+def test_a_wrong_url_is_refused_without_repeating_its_password() -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.read(GatewayConfig, {"DATABASE_URL": "mysql://user:secret@host/name"})
+    assert "secret" not in str(raised.value)
+
+
+def test_a_wrong_setting_ends_the_process_with_one_line() -> None:
+    with pytest.raises(SystemExit) as raised:
+        config.read_or_exit(GatewayConfig, {})
+    assert str(raised.value.code).startswith("chaching: DATABASE_URL is not set")

@@ -1,0 +1,86 @@
+"""The broker as tests use it: names of their own, and a subscriber that writes down what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from aiormq.abc import DeliveredMessage
+from aiormq.connection import Connection
+
+from chaching.broker import messages, topology
+from chaching.broker.connection import connected
+from chaching.broker.messages import EventMessage
+from chaching.envelope import Position, StreamKey
+
+UNREACHABLE = "amqp://nobody:nothing@127.0.0.1:1/"
+
+
+@asynccontextmanager
+async def own_prefix(amqp_url: str) -> AsyncGenerator[str]:
+    """Yield a prefix that no other test uses; delete everything under it afterwards."""
+    prefix = f"test.{secrets.token_hex(6)}"
+    yield prefix
+    await topology.delete(amqp_url, prefix)
+
+
+class Subscriber:
+    """Another service: a queue of its own, bound to all events, and what came, in order."""
+
+    def __init__(self) -> None:
+        self.received: list[EventMessage] = []
+
+    @property
+    def positions(self) -> list[Position]:
+        return [message.position for message in self.received]
+
+    async def take(self, delivered: DeliveredMessage) -> None:
+        headers = delivered.header.properties.headers or {}
+        self.received.append(messages.decode(headers, delivered.body))
+
+    async def has_all_up_to(self, head: Position) -> bool:
+        await asyncio.sleep(0)
+        return set(range(1, head + 1)) <= set(self.positions)
+
+
+@asynccontextmanager
+async def subscribed(amqp_url: str, prefix: str) -> AsyncGenerator[Subscriber]:
+    """Subscribe to everything that is published under a prefix from now on."""
+    names = topology.names_under(prefix)
+    subscriber = Subscriber()
+    async with connected(amqp_url, name="subscriber") as connection:
+        await topology.declare(connection, names)
+        channel = await connection.channel(publisher_confirms=False)
+        queue = (await channel.queue_declare(exclusive=True)).queue
+        assert queue is not None
+        await channel.queue_bind(queue, names.events, routing_key="#")
+        await channel.basic_consume(queue, subscriber.take, no_ack=True)
+        yield subscriber
+
+
+async def messages_in(connection: Connection, queue: str) -> int:
+    """Return how many messages wait in a queue."""
+    channel = await connection.channel(publisher_confirms=False)
+    declared = await channel.queue_declare(queue, passive=True)
+    await channel.close()
+    return declared.message_count or 0
+
+
+def assert_every_event_in_order(received: Sequence[EventMessage], head: Position) -> None:
+    """Promise 4, as a check: nothing is missing, and what came first came in order.
+
+    Repetitions are allowed; a customer's events must follow one another.
+    """
+    newest: Position = Position(0)
+    of_customer: dict[StreamKey, Position] = {}
+    for message in received:
+        if message.position <= newest:
+            continue
+        assert message.position == newest + 1, f"{newest} was followed by {message.position}"
+        newest = message.position
+        before = of_customer.get(message.key, 0)
+        assert message.previous_position == before, f"{message.position} does not follow {before}"
+        of_customer[message.key] = message.position
+    assert newest == head, f"the last event that came is {newest}, the log's is {head}"
