@@ -162,17 +162,17 @@ async def test_a_message_without_a_queue_is_not_published(amqp_url: str, prefix:
 
 
 async def test_a_full_queue_ends_the_publisher_after_what_it_took(
-    amqp_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+    amqp_url: str, bare_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topology, "PROJECTOR_MESSAGES_MAX", 5)
-    async with publishing(amqp_url, prefix=prefix) as publisher:
+    async with publishing(amqp_url, prefix=bare_prefix) as publisher:
         with pytest.raises(NotPublished, match="Nack"):
             await publisher.publish(some_messages(100))
         confirmed = await publisher.confirmed_beyond(START)
         with pytest.raises(NotPublished, match="Nack"):
             await publisher.confirmed_beyond(confirmed)
     assert confirmed >= 5
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, prefix=bare_prefix) as consumer:
         received = await receive(consumer, confirmed)
     assert received[:confirmed] == list(range(1, confirmed + 1))
 

@@ -78,8 +78,8 @@ async def test_what_comes_later_is_published_at_the_doorbell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay_module, "POLL_S", 600.0)
+    await append(store, created("cus_1"))
     async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
-        await append(store, created("cus_1"))
         await published(database, Position(1))
         await append(store, created("cus_2"))
 
@@ -189,18 +189,18 @@ async def test_a_full_queue_stops_the_relay_until_there_is_room(
     store: EventStore,
     database_url: str,
     amqp_url: str,
-    prefix: str,
+    bare_prefix: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(topology, "PROJECTOR_MESSAGES_MAX", 10)
     head = await append_customers(store, customers=100, updates=0)
     async with (
-        subscribed(amqp_url, prefix) as subscriber,
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
+        subscribed(amqp_url, bare_prefix) as subscriber,
+        running(Relay(database_url, amqp_url, prefix=bare_prefix).run()),
     ):
         await eventually(lambda: epoch_is(database, 3), "the broker refused, and again")
         assert 1 <= await checkpoint(database, LEASE_NAME) < head
-        async with running(drain(amqp_url, prefix)):
+        async with running(drain(amqp_url, bare_prefix)):
             await published(database, head)
         await received(subscriber, head)
     assert_every_event_in_order(subscriber.received, head)

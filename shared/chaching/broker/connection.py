@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import aio_pika
+from aio_pika.abc import AbstractConnection
 from aiormq.connection import Connection
 
 from chaching.broker.errors import translated
@@ -35,18 +37,24 @@ async def connected(amqp_url: str, *, name: str) -> AsyncGenerator[Connection]:
     """
     separator = "&" if "?" in amqp_url else "?"
     url = f"{amqp_url}{separator}heartbeat={HEARTBEAT_S}&name=chaching%20{name}"
-    connection = Connection(url)
+    with translated():
+        opened = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT_S)
     try:
-        with translated():
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await connection.connect()
-        yield connection
+        yield _underlay(opened)
     finally:
-        await _close(connection)
+        await _close(opened)
 
 
-async def _close(connection: Connection) -> None:
+def _underlay(opened: AbstractConnection) -> Connection:
+    """Return the connection below aio-pika's, whose channels read and write frames."""
+    assert opened.transport is not None  # noqa: S101 - it has just been opened
+    connection = opened.transport.connection
+    assert isinstance(connection, Connection)  # noqa: S101 - aio-pika stands on aiormq
+    return connection
+
+
+async def _close(opened: AbstractConnection) -> None:
     # whatever closing says, the connection is of no use any more
     with suppress(Exception):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await connection.close()
+            await opened.close()

@@ -15,6 +15,9 @@ Routing key: type, mode, account, as in ``customer.created.test.acct_1``; subscr
 of their own to ``chaching.events``. A full projector queue refuses what is published, so nothing
 that was confirmed is dropped; the relay then waits. All arguments are known to RabbitMQ 3.10 and
 4.x. ``chaching`` is the prefix of all names.
+
+When two connections declare at the same moment for the first time, RabbitMQ 3.10 sometimes closes
+one of them (541); its loop comes again and finds everything there.
 """
 
 from __future__ import annotations
