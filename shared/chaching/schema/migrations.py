@@ -82,6 +82,9 @@ async def migrate(database_url: str) -> None:
 
 async def is_current(database: Database) -> bool:
     """Tell whether the newest migration of the code is applied; raises Unavailable."""
+    [row] = await database.fetch("SELECT to_regclass('schema_history.migrations')::text")
+    if row[0] is None:
+        return False
     [row] = await database.fetch("SELECT max(number) FROM schema_history.migrations")
     newest: int | None = row[0]
     return newest is not None and newest >= migrations()[-1].number

@@ -63,6 +63,7 @@ BEGIN
             FROM event_store.events AS e
             WHERE e.account = i.account AND e.livemode = i.livemode
               AND e.invoice_prefix = i.prefix
+            LIMIT 1  -- there is one at most; this keeps it a look-up for each item
         ) AS holding ON true
     ),
     judged AS MATERIALIZED (

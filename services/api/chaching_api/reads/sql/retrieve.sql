@@ -2,12 +2,16 @@
 -- parameters: $1 text[] accounts, $2 boolean[] livemodes, $3 text[] customer ids
 -- result: item bigint (from 1), body text, type text, schema_version smallint, payload json,
 --   state json; body null without a row, type null without a newer event
+-- note: LATERAL and LIMIT keep both look-ups by key, whatever the tables' sizes were at planning
 SELECT wanted.item, applied.body, newest.type, newest.schema_version, newest.payload, newest.state
 FROM unnest($1::text[], $2::boolean[], $3::text[])
      WITH ORDINALITY AS wanted (account, livemode, id, item)
-LEFT JOIN read_model.customers AS applied
-    ON applied.account = wanted.account AND applied.livemode = wanted.livemode
-   AND applied.id = wanted.id
+LEFT JOIN LATERAL (
+    SELECT c.body, c.version
+    FROM read_model.customers AS c
+    WHERE c.account = wanted.account AND c.livemode = wanted.livemode AND c.id = wanted.id
+    LIMIT 1
+) AS applied ON true
 LEFT JOIN LATERAL (
     SELECT e.type, e.schema_version, e.payload, e.state
     FROM event_store.events AS e

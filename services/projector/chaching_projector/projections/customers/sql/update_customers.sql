@@ -4,6 +4,8 @@
 --   $9 text[] names, $10 text[] phones, $11 jsonb[] metadata, $12 text[] test clocks,
 --   $13 text[] bodies, $14 text[] attached, $15 integer[] versions before; one element a customer
 -- result: rows touched; a row at another version is left alone and not counted
+-- note: the rows are found first, one by one, so that a plan made over a small table looks none
+--   through when it has grown
 UPDATE read_model.customers AS c
 SET version = r.version, position = r.position, created = r.created, deleted = r.deleted,
     email = r.email, name = r.name, phone = r.phone, metadata = r.metadata,
@@ -13,4 +15,10 @@ FROM unnest($1::text[], $2::boolean[], $3::text[], $4::integer[], $5::bigint[], 
             $13::text[], $14::text[], $15::integer[])
      AS r (account, livemode, id, version, position, created, deleted, email, name, phone,
            metadata, test_clock, body, attached, before)
-WHERE c.account = r.account AND c.livemode = r.livemode AND c.id = r.id AND c.version = r.before
+CROSS JOIN LATERAL (
+    SELECT k.ctid
+    FROM read_model.customers AS k
+    WHERE k.account = r.account AND k.livemode = r.livemode AND k.id = r.id
+    LIMIT 1
+) AS found
+WHERE c.ctid = found.ctid AND c.version = r.before
