@@ -78,7 +78,7 @@ COMMANDS: Final[dict[str, Callable[[], None]]] = {"gateway": gateway, "relay": r
 
 def main() -> None:
     """Run the process that the first argument names."""
-    command = COMMANDS.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004
+    command = COMMANDS.get(sys.argv[1]) if len(sys.argv) == 2 else None  # noqa: PLR2004 - itself and a word
     if command is None:
         sys.exit(f"usage: python -m chaching_api {{{'|'.join(COMMANDS)}}}")
     command()

@@ -39,7 +39,22 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     key: ApiKey
     at: int
     tree: Tree
-    metadata: Metadata
+    request: web.Request
+
+    def metadata(self) -> Metadata:
+        """Return what is stored with an event that this request causes; raises Malformed."""
+        headers = self.request.headers
+        traceparent = headers.get("traceparent")
+        return Metadata(
+            request_id=RequestId(self.request[REQUEST_ID]),
+            key_id=self.key.key_id,
+            actor=self.key.name,
+            client_address=self.request.remote,
+            idempotency_key=_idempotency_key(headers.get("Idempotency-Key")),
+            traceparent=traceparent
+            if traceparent and _TRACEPARENT.fullmatch(traceparent)
+            else None,
+        )
 
     def stream(self, customer_id: CustomerId) -> StreamKey:
         return StreamKey(self.key.account, self.key.livemode, customer_id)
@@ -63,7 +78,7 @@ async def read_call(request: web.Request, authenticator: Authenticator, right: s
     )
     key = await authenticator.authenticate(request.headers.get("Authorization"))
     require(key, right)
-    call = Call(key=key, at=int(time.time()), tree=tree, metadata=_metadata(request, key))
+    call = Call(key=key, at=int(time.time()), tree=tree, request=request)
     request[CALL] = call
     return call
 
@@ -106,23 +121,8 @@ async def _body(request: web.Request) -> bytes:
         raise Malformed("The caller went away before the body was complete.") from None
 
 
-def _metadata(request: web.Request, key: ApiKey) -> Metadata:
-    traceparent = request.headers.get("traceparent")
-    return Metadata(
-        request_id=RequestId(request[REQUEST_ID]),
-        key_id=key.key_id,
-        actor=key.name,
-        client_address=request.remote,
-        idempotency_key=_idempotency_key(request),
-        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
-    )
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None or request.method != "POST":
-        return None
-    if not is_idempotency_key(key):
+def _idempotency_key(key: str | None) -> str | None:
+    if key is not None and not is_idempotency_key(key):
         raise Malformed(
             f"Invalid Idempotency-Key: it must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} "
             "printable characters."

@@ -94,7 +94,9 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
                 details=given.details,
             )
             try:
-                return await self.executor.execute(call.stream(command.id), command, call.metadata)
+                return await self.executor.execute(
+                    call.stream(command.id), command, call.metadata()
+                )
             except InvoicePrefixTaken:
                 if wanted is not UNSET or draw == PREFIX_DRAWS_MAX - 1:
                     raise
@@ -102,7 +104,7 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _execute(self, call: Call, customer_id: CustomerId, command: Command) -> Customer:
         try:
-            return await self.executor.execute(call.stream(customer_id), command, call.metadata)
+            return await self.executor.execute(call.stream(customer_id), command, call.metadata())
         except NoSuchCustomer as rejected:
             raise await self._missing(call, customer_id) from rejected
 
