@@ -144,7 +144,10 @@ def customer_after(
         Undecodable: the event or the state cannot be read.
     """
     if state is None:
-        return evolve(None, _decode_payload(event_type, schema_version, payload))
+        event = _decode_payload(event_type, schema_version, payload)
+        if not isinstance(event, CustomerCreated):
+            raise Undecodable(f"the state beside a {event_type} is missing")
+        return evolve(None, event)
     _check_schema(event_type, schema_version)
     try:
         return _decode_state(state)
@@ -153,7 +156,15 @@ def customer_after(
 
 
 def decode_metadata(recorded: RecordedEvent) -> Metadata:
-    return _decode_metadata(recorded.metadata)
+    """Return who asked for a change, from where and in which request.
+
+    Raises:
+        Undecodable: the metadata are broken.
+    """
+    try:
+        return _decode_metadata(recorded.metadata)
+    except msgspec.MsgspecError as error:
+        raise Undecodable(f"the metadata of a {recorded.type} are broken: {error}") from error
 
 
 def _pending(decided: Decided) -> PendingEvent:

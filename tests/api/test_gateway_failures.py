@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import json
-import re
-import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from http import HTTPMethod
 from pathlib import Path
 
-import aiohttp
 import pytest
 import structlog.testing
 from tests.support.gateways import (
@@ -36,13 +31,10 @@ from chaching.envelope import START, Metadata, PendingEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import Appended, EventStore
 from chaching.local.ports import LOOPBACK
-from chaching.local.postgres import PrivatePostgres
-from chaching.schema.migrations import migrate
 from chaching_api import requests
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.errors import failure_of
 from chaching_api.execute import ATTEMPTS_MAX, Executor
-from chaching_api.fresh import new_id
 from chaching_api.server import LINE_BYTES_MAX
 
 OUTAGE_LIMIT_S = 20.0
@@ -332,218 +324,6 @@ async def test_an_overloaded_store_sheds_load(gateway: Gateway) -> None:
     assert answer.status == 503
     assert answer.headers["Stripe-Should-Retry"] == "false"
     assert int(answer.headers["Retry-After"]) > 0
-
-
-# --- PostgreSQL away ----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[PrivatePostgres]:
-    """A server of this module's own, to be killed, paused and started again."""
-    server = PrivatePostgres(tmp_path_factory.mktemp("away") / "postgresql")
-    asyncio.run(server.start())
-    asyncio.run(migrate(server.admin_url))
-    asyncio.run(store_key(server.admin_url, KEY))
-    yield server
-    asyncio.run(server.stop())
-    server.remove()
-
-
-def unavailable(answer: Answer) -> None:
-    assert answer.status == 503, answer
-    assert answer.error["type"] == "api_error"
-    assert answer.error["code"] == "server_error"
-    assert int(answer.headers["Retry-After"]) > 0
-    assert answer.headers["Stripe-Should-Retry"] == "true"
-    for secret in ("postgres", "SQL", "asyncpg", LOOPBACK, "Error"):
-        assert secret not in answer.error["message"]
-
-
-async def all_unavailable(client: Client, customer_id: str) -> None:
-    """Ask for everything at once; all of it must be refused within the limit."""
-    started_s = time.monotonic()
-    answers = await asyncio.gather(
-        client.create("name=Lost"),
-        client.create("name=Lost too"),
-        client.update(customer_id, "name=Lost"),
-        client.retrieve(customer_id),
-        client.delete(customer_id),
-        client.having("sk_test_never_seen_before").retrieve(customer_id),
-        client.send(HTTPMethod.GET, "/readyz"),
-    )
-    assert time.monotonic() - started_s < OUTAGE_LIMIT_S
-    for answer in answers:
-        unavailable(answer)
-    assert (await client.send(HTTPMethod.GET, "/healthz")).status == 200
-
-
-async def recovers(client: Client, customer_id: str) -> None:
-    async def answers() -> bool:
-        return (await client.update(customer_id, f"metadata[{new_id('')}]=v")).status == 200
-
-    await eventually(answers, "the gateway writes again")
-    assert (await client.send(HTTPMethod.GET, "/readyz")).status == 200
-
-
-async def test_while_postgresql_is_killed_the_answer_is_503_then_all_goes_on(
-    own_server: PrivatePostgres,
-) -> None:
-    async with gateway_on(own_server.admin_url) as gateway:
-        client = gateway.client
-        kept = await client.create("name=Kept")
-        assert kept.status == 200
-        await own_server.kill()
-        try:
-            await all_unavailable(client, kept.json["id"])
-        finally:
-            await own_server.start()
-        assert (await client.retrieve(kept.json["id"])).body == kept.body
-        await recovers(client, kept.json["id"])
-
-
-async def test_while_postgresql_is_silent_the_answer_is_503_then_all_goes_on(
-    own_server: PrivatePostgres,
-) -> None:
-    async with gateway_on(own_server.admin_url, append_deadline_s=APPEND_DEADLINE_S) as gateway:
-        client = gateway.client
-        kept = await client.create("name=Kept")
-        assert kept.status == 200
-        own_server.pause()
-        try:
-            await all_unavailable(client, kept.json["id"])
-        finally:
-            own_server.resume()
-        await recovers(client, kept.json["id"])
-
-
-# --- What is logged -----------------------------------------------------------------------------
-
-PERSONAL = {
-    "name": CANARY,
-    "email": f"{CANARY}@example.com",
-    "phone": f"+1{CANARY}",
-    "description": CANARY,
-    "address": {"line1": CANARY, "city": CANARY, "country": "us", "postal_code": CANARY},
-    "shipping": {"name": CANARY, "phone": CANARY, "address": {"line1": CANARY}},
-    "metadata": {CANARY: CANARY},
-    "tax": {"ip_address": "203.0.113.77"},
-    "tax_id_data": [{"type": "eu_vat", "value": "DE739173917"}],
-}
-
-
-async def test_the_log_tells_of_every_request_and_of_no_person(
-    database_url: str, database: Database, tmp_path: Path
-) -> None:
-    await store_key(database_url, KEY)
-    answers: list[Answer] = []
-    async with (
-        gateway_process(database_url, tmp_path / "gateway.log") as running,
-        connected(running.url) as client,
-    ):
-        created = await client.send(
-            "POST", CUSTOMERS, json.dumps(PERSONAL), content_type="application/json"
-        )
-        assert created.status == 200, created
-        url = f"{CUSTOMERS}/{created.json['id']}"
-        answers += [
-            created,
-            await client.send("POST", url, f"metadata[{CANARY}2]={CANARY}&name={CANARY}2"),
-            await client.send("GET", f"{url}?{CANARY}={CANARY}"),
-            await client.send("GET", f"{CUSTOMERS}/{CANARY}@example.com"),
-            await client.send("GET", f"/v1/{CANARY}?{CANARY}"),
-            await client.send("POST", url, f"{CANARY}={CANARY}"),
-            await client.send("POST", url, f"metadata[{CANARY}{'x' * 40}]={CANARY}"),
-            await client.send("POST", url, f"address[{CANARY}]={CANARY}"),
-            await client.send("POST", url, f"email={CANARY}"),
-            await client.send("POST", url, f"{CANARY}=%zz"),
-            await client.send("POST", url, CANARY, content_type=f"text/{CANARY}"),
-            await client.send("POST", url, f'{{"{CANARY}":', content_type="application/json"),
-            await client.send("POST", url, "", headers={"Stripe-Version": CANARY}),
-            await client.send("POST", url, "", headers={"Idempotency-Key": CANARY}),
-            await client.having(f"sk_test_{CANARY}").send("GET", url),
-            await client.having(CANARY).send("GET", url),
-        ]
-        await client.raw(f"GET /{CANARY} HTTP/9\r\nX: {CANARY}\r\n\r\n".encode())
-        await client.raw(f"{CANARY}\r\n\r\n".encode())
-        await client.raw(GET + HEAD + f"Expect: {CANARY}\r\n\r\n".encode())
-        await database.execute("DROP TABLE read_model.customers")
-        crashed = await client.send("GET", url)
-        assert crashed.status == 500
-        answers.append(crashed)
-    text = running.log_text()
-    for secret in (CANARY, "203.0.113.77", "DE739173917", "@", KEY, database_url):
-        assert secret not in text
-    lines = running.log_lines()
-    assert all(re.fullmatch("[a-z]+(_[a-z]+)+", line["event"]) for line in lines)
-    told = [line["request_id"] for line in lines if line["event"] == "request_handled"]
-    for answer in answers:
-        assert told.count(answer.headers["Request-Id"]) == 1
-    assert sum(line["event"] == "request_unreadable" for line in lines) == 3
-
-
-async def test_a_line_of_the_log_says_who_asked_what_and_how_it_went(
-    database_url: str, tmp_path: Path
-) -> None:
-    await store_key(database_url, KEY)
-    async with (
-        gateway_process(database_url, tmp_path / "gateway.log") as running,
-        connected(running.url) as client,
-    ):
-        created = await client.create("id=cus_1")
-        refused = await client.update("cus_1", "address[planet]=x&shipping[phone]=1")
-        rule = await client.update("cus_1", "shipping[phone]=1")
-    lines = {line.get("request_id"): line for line in running.log_lines()}
-    events = [line["event"] for line in running.log_lines()]
-    assert (events[0], events[-1]) == ("gateway_started", "gateway_stopped")
-
-    first = lines[created.headers["Request-Id"]]
-    assert first.pop("elapsed_ms") > 0
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", first.pop("timestamp"))
-    assert first.pop("key_id").startswith("key_")
-    assert first == {
-        "level": "info",
-        "event": "request_handled",
-        "method": "POST",
-        "route": "/v1/customers",
-        "status": 200,
-        "request_id": created.headers["Request-Id"],
-        "account": "acct_local",
-        "mode": "test",
-    }
-    second = lines[refused.headers["Request-Id"]]
-    assert (second["status"], second["customer"]) == (400, "cus_1")
-    assert (second["code"], second["reason"]) == ("invalid_request", "parameter_unknown")
-    third = lines[rule.headers["Request-Id"]]
-    assert (third["param"], third["reason"]) == ("shipping", "parameter_missing")
-
-
-async def test_a_gateway_that_is_told_to_stop_answers_what_has_come(
-    database_url: str, store: EventStore, tmp_path: Path
-) -> None:
-    await store_key(database_url, KEY)
-    async with (
-        gateway_process(database_url, tmp_path / "gateway.log") as running,
-        connected(running.url) as client,
-    ):
-
-        async def create() -> str | None:
-            try:
-                answer = await client.create()
-            except aiohttp.ClientConnectionError:
-                return None
-            assert answer.status == 200, answer
-            customer_id: str = answer.json["id"]
-            return customer_id
-
-        async with asyncio.TaskGroup() as tasks:
-            creates = [tasks.create_task(create()) for _ in range(200)]
-            await asyncio.wait(creates, return_when=asyncio.FIRST_COMPLETED)
-            tasks.create_task(running.end())
-    answered = {task.result() for task in creates} - {None}
-    stored = {event.key.id for event in await store.read_all(START, 1000)}
-    assert answered
-    assert answered <= stored
-    assert running.exit_code == 0
 
 
 def test_an_error_that_nobody_foresaw_is_our_fault() -> None:

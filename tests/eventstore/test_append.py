@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.eventstore.items import (
-    ACCOUNT,
     Outcome,
     append_batch,
     appended,
@@ -28,7 +27,7 @@ from chaching.eventstore.store import Appended, EventStore
 
 HOT_STREAMS = 12
 WRITERS = 16
-APPENDS_EACH = 40
+APPENDS_EACH = 80
 LIMIT_S = 60.0
 
 

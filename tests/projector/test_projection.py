@@ -326,9 +326,20 @@ async def test_a_holder_that_is_paused_inside_a_transaction_is_cut_off(
     lease = Lease(own_database, CHECKPOINT, "paused", silence_max_s=0.0)
     held = await lease.acquire()
     assert held is not None
-    async with own_database.session() as session:
-        await session.execute("BEGIN")
-        await session.execute("SET LOCAL idle_in_transaction_session_timeout = 200")
-        await lease.advance(held, Position(0), Position(0), within=session)
-        next_one = await projection_in(own_database, store)
-    assert next_one.position == 0
+    await append(store, created("cus_1"))
+
+    async def pause_before_the_commit() -> None:
+        async with own_database.transaction() as session:
+            await session.execute("SET LOCAL idle_in_transaction_session_timeout = 200")
+            await lease.advance(held, Position(0), Position(1), within=session)
+            replacement.append(await projection_in(own_database, store))
+        raise AssertionError("the commit went through")
+
+    replacement: list[CustomersProjection] = []
+    # what the driver says depends on whether it has read the server's farewell
+    with pytest.raises(
+        Exception, match=r"idle-in-tr|does not answer|refuses for now|cannot switch"
+    ):
+        await pause_before_the_commit()
+    await apply_all(replacement[0], store)
+    await assert_read_model_is_the_fold(own_database)

@@ -53,6 +53,8 @@ class Group(Generic[Item, Result]):
         self._busy_keys: set[Hashable] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        # asked for once: in Python 3.11 every look-up is a system call
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result.
@@ -63,7 +65,7 @@ class Group(Generic[Item, Result]):
         """
         if len(self._waiting) >= self._waiting_max:
             raise Overloaded
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, answer))
         if not self._scheduled and len(self._calls) < self._in_flight_max:

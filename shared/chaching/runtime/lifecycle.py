@@ -38,13 +38,6 @@ STEADY_S: Final = 30.0
 CANCEL_AGAIN_S: Final = 10.0
 
 
-class _Process:
-    is_stopping = False
-
-
-_process: Final = _Process()
-
-
 class BackOff:
     """Pauses that double from ``first_s`` up to ``max_s``, until ``reset``."""
 
@@ -84,9 +77,8 @@ async def supervised(
     while True:
         started = clock.time()
         try:
-            return await loop()
+            return await _run_apart(loop)
         except Exception as error:
-            _pass_on_stop(error)
             causes = _leaves(error)
             if any(isinstance(cause, fatal) for cause in causes):
                 raise
@@ -129,33 +121,36 @@ async def retried(
         try:
             return await call()
         except on as error:
-            _pass_on_stop(error)
+            _pass_on_cancellation(error)
             logger().warning("call_retried", reason=str(error))
         await backoff.pause()
 
 
-def _pass_on_stop(error: Exception) -> None:
-    """Let a stop win over an error that came at the same moment and took the cancellation's place.
+def _pass_on_cancellation(error: Exception) -> None:
+    """Let a cancellation win over an error that came at the same moment and took its place.
 
-    ``Task.cancelling`` cannot tell: in Python 3.11 nested task groups leave it raised.
+    Sound only in a task that ends with the first task group that fails in it, see the module.
     """
-    if _process.is_stopping:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
 
 
 async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.get_running_loop()
     work = loop.create_task(main())
+    stopping = False
 
     def stop() -> None:
-        if not _process.is_stopping:
-            _process.is_stopping = True
+        nonlocal stopping
+        if not stopping:
+            stopping = True
             work.cancel()
 
     for which in STOPPING_SIGNALS:
         loop.add_signal_handler(which, stop)
     await asyncio.wait({work})
-    if not (work.cancelled() and _process.is_stopping):
+    if not (work.cancelled() and stopping):
         work.result()
 
 

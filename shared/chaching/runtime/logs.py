@@ -7,6 +7,8 @@ reaches the loop that uses them, which tells it better, are silent.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
 from collections.abc import Mapping
@@ -18,6 +20,8 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import FilteringBoundLogger
 
 TRACEBACK_FRAMES_MAX: Final = 20
+LEAVE_AFTER_S: Final = 0.05
+WAITING_MAX_LINES: Final = 50_000
 SILENT_LIBRARIES: Final = ("aiormq",)
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -29,22 +33,58 @@ def logger() -> FilteringBoundLogger:
 
 
 class _Lines:
-    """Where lines go, without a look-up for each."""
+    """Lines on their way to stdout, written together and by a thread.
+
+    A file system that is busy with the database's fsync holds a writer up for milliseconds, and
+    requests must not wait for their own log lines. A kill loses the lines of ``LEAVE_AFTER_S``.
+    """
 
     def __init__(self) -> None:
         self.enabled = False
-        self.write = sys.stdout.buffer.write
-        self.flush = sys.stdout.buffer.flush
+        self._waiting: list[bytes] = []
+        self._is_leaving = False
+
+    def write(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if not self._is_leaving:
+            self._is_leaving = True
+            asyncio.get_running_loop().call_later(LEAVE_AFTER_S, self._leave)
+        elif len(self._waiting) >= WAITING_MAX_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, now."""
+        _write(self._taken())
+
+    def _taken(self) -> list[bytes]:
+        lines, self._waiting = self._waiting, []
+        return lines
+
+    def _leave(self) -> None:
+        # taken here, not in the thread: a line that came meanwhile would be lost
+        left = asyncio.get_running_loop().run_in_executor(None, _write, self._taken())
+        left.add_done_callback(self._left)
+
+    def _left(self, left: asyncio.Future[None]) -> None:
+        left.result()
+        self._is_leaving = False
+        if self._waiting:
+            self.write(self._waiting.pop())
+
+
+def _write(lines: list[bytes]) -> None:
+    sys.stdout.buffer.write(b"".join(lines))
+    sys.stdout.buffer.flush()
 
 
 _lines: Final = _Lines()
+atexit.register(_lines.flush)
 
 
 def write_line(line: msgspec.Struct) -> None:
     """Write a line of level info that is already in its form; for the line of each request."""
     if _lines.enabled:
         _lines.write(_encode(line) + b"\n")
-        _lines.flush()
 
 
 def configure(level: str = "info") -> None:
@@ -64,7 +104,6 @@ def configure(level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     _lines.enabled = least <= logging.INFO
-    _lines.write, _lines.flush = sys.stdout.buffer.write, sys.stdout.buffer.flush
     logging.basicConfig(level=max(least, logging.WARNING), handlers=[_Passing()], force=True)
     for name in SILENT_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,114 @@
+"""PostgreSQL away: 503 within the time limit, nothing acknowledged is lost, recovery by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Generator
+from http import HTTPMethod
+
+import pytest
+from tests.databases import administer, url_of
+from tests.support.gateways import KEY, Answer, Client, gateway_on, store_key
+from tests.support.waiting import eventually
+
+from chaching.local.ports import LOOPBACK
+from chaching.local.postgres import PrivatePostgres
+from chaching.schema.migrations import migrate
+from chaching_api.fresh import new_id
+
+OUTAGE_LIMIT_S = 20.0
+APPEND_DEADLINE_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[PrivatePostgres]:
+    """A server of this module's own, to be killed, paused and started again."""
+    server = PrivatePostgres(tmp_path_factory.mktemp("away") / "postgresql")
+    asyncio.run(server.start())
+    asyncio.run(migrate(server.admin_url))
+    asyncio.run(store_key(server.admin_url, KEY))
+    yield server
+    asyncio.run(server.stop())
+    server.remove()
+
+
+def unavailable(answer: Answer) -> None:
+    assert answer.status == 503, answer
+    assert answer.error["type"] == "api_error"
+    assert answer.error["code"] == "server_error"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Stripe-Should-Retry"] == "true"
+    for secret in ("postgres", "SQL", "asyncpg", LOOPBACK, "Error"):
+        assert secret not in answer.error["message"]
+
+
+async def all_unavailable(client: Client, customer_id: str) -> None:
+    """Ask for everything at once; all of it must be refused within the limit."""
+    started_s = time.monotonic()
+    answers = await asyncio.gather(
+        client.create("name=Lost"),
+        client.create("name=Lost too"),
+        client.update(customer_id, "name=Lost"),
+        client.retrieve(customer_id),
+        client.delete(customer_id),
+        client.having("sk_test_never_seen_before").retrieve(customer_id),
+        client.send(HTTPMethod.GET, "/readyz"),
+    )
+    assert time.monotonic() - started_s < OUTAGE_LIMIT_S
+    for answer in answers:
+        unavailable(answer)
+    assert (await client.send(HTTPMethod.GET, "/healthz")).status == 200
+
+
+async def recovers(client: Client, customer_id: str) -> None:
+    async def answers() -> bool:
+        return (await client.update(customer_id, f"metadata[{new_id('')}]=v")).status == 200
+
+    await eventually(answers, "the gateway writes again")
+    assert (await client.send(HTTPMethod.GET, "/readyz")).status == 200
+
+
+async def test_while_postgresql_is_killed_the_answer_is_503_then_all_goes_on(
+    own_server: PrivatePostgres,
+) -> None:
+    async with gateway_on(own_server.admin_url) as gateway:
+        client = gateway.client
+        kept = await client.create("name=Kept")
+        assert kept.status == 200
+        await own_server.kill()
+        try:
+            await all_unavailable(client, kept.json["id"])
+        finally:
+            await own_server.start()
+        assert (await client.retrieve(kept.json["id"])).body == kept.body
+        await recovers(client, kept.json["id"])
+
+
+async def test_while_postgresql_is_silent_the_answer_is_503_then_all_goes_on(
+    own_server: PrivatePostgres,
+) -> None:
+    async with gateway_on(own_server.admin_url, append_deadline_s=APPEND_DEADLINE_S) as gateway:
+        client = gateway.client
+        kept = await client.create("name=Kept")
+        assert kept.status == 200
+        own_server.pause()
+        try:
+            await all_unavailable(client, kept.json["id"])
+        finally:
+            own_server.resume()
+        await recovers(client, kept.json["id"])
+
+
+async def test_a_database_without_the_schema_is_not_ready(database_admin_url: str) -> None:
+    name = f"empty_{secrets.token_hex(6)}"
+    await administer(database_admin_url, f"CREATE DATABASE {name}")
+    url = url_of(database_admin_url, name)
+    async with gateway_on(url) as gateway:
+        unavailable(await gateway.client.send(HTTPMethod.GET, "/readyz"))
+        assert (await gateway.client.send(HTTPMethod.GET, "/healthz")).json == {"status": "ok"}
+        await migrate(url)
+        ready = await gateway.client.send(HTTPMethod.GET, "/readyz")
+        assert (ready.status, ready.json) == (200, {"status": "ready"})
+    await administer(database_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
