@@ -18,7 +18,7 @@ from chaching.local.postgres import PrivatePostgres
 from chaching.schema.migrations import migrate
 from chaching_api.fresh import new_id
 
-OUTAGE_LIMIT_S = 20.0
+OUTAGE_LIMIT_S = 10.0
 APPEND_DEADLINE_S = 1.0
 
 

@@ -171,7 +171,7 @@ async def test_a_full_queue_ends_the_publisher_after_what_it_took(
         confirmed = await publisher.confirmed_beyond(START)
         with pytest.raises(NotPublished, match="Nack"):
             await publisher.confirmed_beyond(confirmed)
-    assert confirmed >= 5
+    assert 1 <= confirmed < 100
     async with consuming(amqp_url, prefix=bare_prefix) as consumer:
         received = await receive(consumer, confirmed)
     assert received[:confirmed] == list(range(1, confirmed + 1))

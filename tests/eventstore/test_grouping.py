@@ -169,6 +169,20 @@ async def test_the_error_of_a_call_is_told_to_everyone_who_travelled_in_it(store
     assert await later[0] == "answer 3"
 
 
+async def test_an_outage_is_told_to_everyone_who_waits(store: Store) -> None:
+    group = Group(store.call, batch_max=1, outages=(ConnectionError,))
+    asked = [asyncio.create_task(group.submit(Thing(number))) for number in range(4)]
+    await turns()
+    store.fail(store.under_way[0], ConnectionError("away"))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ConnectionError] * 4
+    assert store.left == [Thing(0)]
+    again = asyncio.create_task(group.submit(Thing(9)))
+    await turns()
+    store.bring_back(store.under_way[0])
+    assert await again == answer_to(Thing(9))
+
+
 @pytest.mark.parametrize("answers", [[], ["one"], ["one", "two", "three"]])
 async def test_a_call_that_miscounts_leaves_nobody_waiting(
     store: Store, answers: list[str]

@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from functools import lru_cache
+from http import HTTPMethod
 from typing import Final
 
 import msgspec
@@ -50,7 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             key_id=self.key.key_id,
             actor=self.key.name,
             client_address=self.request.remote,
-            idempotency_key=_idempotency_key(headers.get("Idempotency-Key")),
+            idempotency_key=_idempotency_key(self.request),
             traceparent=traceparent
             if traceparent and _TRACEPARENT.fullmatch(traceparent)
             else None,
@@ -121,8 +122,11 @@ async def _body(request: web.Request) -> bytes:
         raise Malformed("The caller went away before the body was complete.") from None
 
 
-def _idempotency_key(key: str | None) -> str | None:
-    if key is not None and not is_idempotency_key(key):
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != HTTPMethod.POST:
+        return None
+    if not is_idempotency_key(key):
         raise Malformed(
             f"Invalid Idempotency-Key: it must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} "
             "printable characters."

@@ -7,6 +7,9 @@ item leaves at once, so a lone caller pays no delay. Two items that share a key 
 the same time, and the later one waits for the earlier one's answer. When ``waiting_max`` items
 wait, further ones are refused with Overloaded.
 
+A call that fails with one of ``outages`` fails for everyone who waits as well: what kept it from an
+answer keeps them too, and nobody waits for longer than one call may take.
+
 A caller that goes away does not recall its item.
 """
 
@@ -43,12 +46,14 @@ class Group(Generic[Item, Result]):
         batch_max: int = BATCH_MAX_ITEMS,
         in_flight_max: int = 1,
         waiting_max: int = WAITING_MAX_ITEMS,
+        outages: tuple[type[Exception], ...] = (),
     ) -> None:
         self._call = call
         self._keys = keys
         self._batch_max = batch_max
         self._in_flight_max = in_flight_max
         self._waiting_max = waiting_max
+        self._outages = outages
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._busy_keys: set[Hashable] = set()
         self._calls: set[asyncio.Task[None]] = set()
@@ -118,6 +123,9 @@ class Group(Generic[Item, Result]):
             answers = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 - every caller of the batch is told
             answers = [(entry, error) for entry in batch]
+            if isinstance(error, self._outages):
+                answers += [(entry, error) for entry in self._waiting]
+                self._waiting.clear()
         finally:
             if self._keys is not None:
                 for item, _ in batch:

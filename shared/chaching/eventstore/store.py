@@ -30,8 +30,8 @@ from chaching.envelope import (
     StreamKey,
     Version,
 )
-from chaching.eventstore.database import Database, Row
-from chaching.eventstore.errors import Conflict, PrefixTaken, Unavailable
+from chaching.eventstore.database import STATEMENT_TIMEOUT_S, Database, Row
+from chaching.eventstore.errors import Conflict, PrefixTaken, Unavailable, translated
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
 
@@ -74,7 +74,9 @@ class EventStore:
         self._database = database
         self._on_appended = appended
         self._append_deadline_s = append_deadline_s
-        self._appends: Group[PendingEvent, Appended] = Group(self._append_batch, keys=_append_keys)
+        self._appends: Group[PendingEvent, Appended] = Group(
+            self._append_batch, keys=_append_keys, outages=(Unavailable,)
+        )
         self._loads: Group[StreamKey, Loaded] = Group(
             self._load_batch, in_flight_max=LOADS_IN_FLIGHT_MAX
         )
@@ -147,13 +149,16 @@ class EventStore:
         return answers
 
     async def _append_until_answered(self, arguments: tuple[list[object], ...]) -> list[Row]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._append_deadline_s
+        started_s = asyncio.get_running_loop().time()
+        deadline_s = started_s + self._append_deadline_s
+        last_try_ends_s = max(deadline_s, started_s + STATEMENT_TIMEOUT_S)
         while True:
             try:
-                return await self._database.fetch(_APPEND, *arguments)
+                with translated():
+                    async with asyncio.timeout_at(last_try_ends_s):
+                        return await self._database.fetch(_APPEND, *arguments)
             except Unavailable:
-                if loop.time() + RETRY_PAUSE_S > deadline:
+                if asyncio.get_running_loop().time() + RETRY_PAUSE_S > deadline_s:
                     raise
             await asyncio.sleep(RETRY_PAUSE_S)
 

@@ -12,6 +12,7 @@ import atexit
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -66,15 +67,17 @@ class _Lines:
         left.add_done_callback(self._left)
 
     def _left(self, left: asyncio.Future[None]) -> None:
-        left.result()
         self._is_leaving = False
+        left.result()
         if self._waiting:
             self.write(self._waiting.pop())
 
 
 def _write(lines: list[bytes]) -> None:
-    sys.stdout.buffer.write(b"".join(lines))
-    sys.stdout.buffer.flush()
+    # a reader that went away, or a full disk, takes the lines with it and not the service
+    with suppress(OSError, ValueError):
+        sys.stdout.buffer.write(b"".join(lines))
+        sys.stdout.buffer.flush()
 
 
 _lines: Final = _Lines()
