@@ -22,7 +22,7 @@ from tests.eventstore.items import (
 
 from chaching.envelope import START, PendingEvent, Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
-from chaching.eventstore.errors import Conflict, PrefixTaken
+from chaching.eventstore.errors import Conflict, PrefixTaken, ValueRefused
 from chaching.eventstore.store import Appended, EventStore
 
 HOT_STREAMS = 12
@@ -407,3 +407,17 @@ async def test_two_stores_append_without_a_gap_that_a_reader_could_see(
     instants = [event.recorded_at for event in events]
     assert instants == sorted(instants)
     assert len({event.event_id for event in events}) == total
+
+
+async def test_a_value_that_cannot_be_stored_fails_its_own_item_only(store: EventStore) -> None:
+    broken = msgspec.structs.replace(item("cus_broken"), payload="\ud800")
+    no_json = msgspec.structs.replace(item("cus_nul"), metadata="no json at all")
+    answers = await asyncio.gather(
+        store.append(item("cus_good")),
+        store.append(broken),
+        store.append(no_json),
+        store.append(item("cus_as_good")),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [Appended, ValueRefused, ValueRefused, Appended]
+    assert await store.head() == 2

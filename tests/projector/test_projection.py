@@ -21,7 +21,7 @@ from chaching.domain.customer import CustomerDeleted
 from chaching.domain.values import Details
 from chaching.envelope import Position
 from chaching.eventstore.database import Database
-from chaching.eventstore.errors import Fenced
+from chaching.eventstore.errors import Fenced, ValueRefused
 from chaching.eventstore.lease import Held, Lease
 from chaching.eventstore.store import EventStore
 from chaching_projector.projections.customers import projection as projection_module
@@ -273,7 +273,7 @@ async def test_a_parked_customer_in_its_middle_catches_up_after_repair(
     await append(store, deleted("cus_bad"))
 
     def broken(_message: object) -> object:
-        raise projection_module.writer.Refused("planted")
+        raise ValueRefused("planted")
 
     with monkeypatch.context() as patch:
         patch.setattr(projection_module.writer, "_columns", broken)

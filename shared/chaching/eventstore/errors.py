@@ -25,23 +25,36 @@ class Unavailable(Exception):  # noqa: N818 - says what the store is
     """The store cannot be reached or cannot write now; what was asked may or may not be done."""
 
 
+class ValueRefused(Exception):  # noqa: N818 - says what happened to the value
+    """A value cannot be stored as what it should be; nothing happened."""
+
+
 class Fenced(Exception):  # noqa: N818 - says what happened to the holder
     """Another process holds the lease now; this one must not move the checkpoint any more."""
 
 
-# lost, not let in, no such database, out of resources, stopped, input or output failed, read-only
-UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006")
+DATA_SQLSTATES: Final = "22"
+# lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,
+# cut off for being idle in a transaction
+UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006", "25P03")
 
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Turn what a lost, stopped, full or silent PostgreSQL raises into Unavailable."""
+    """Turn what a lost, stopped, full or silent PostgreSQL raises into Unavailable.
+
+    A value that PostgreSQL or its driver refuses becomes ValueRefused.
+    """
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, ValueError):
+            raise ValueRefused(f"the driver refuses a value: {error}") from error
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
+        if sqlstate.startswith(DATA_SQLSTATES):
+            raise ValueRefused(f"PostgreSQL refuses a value: SQLSTATE {sqlstate}") from error
         raise

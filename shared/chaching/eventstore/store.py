@@ -31,7 +31,13 @@ from chaching.envelope import (
     Version,
 )
 from chaching.eventstore.database import STATEMENT_TIMEOUT_S, Database, Row
-from chaching.eventstore.errors import Conflict, PrefixTaken, Unavailable, translated
+from chaching.eventstore.errors import (
+    Conflict,
+    PrefixTaken,
+    Unavailable,
+    ValueRefused,
+    translated,
+)
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
 
@@ -139,14 +145,20 @@ class EventStore:
         await self._appends.drain()
 
     async def _append_batch(self, batch: Sequence[PendingEvent]) -> list[Appended | Exception]:
-        arguments = _append_arguments(batch)
-        rows = await self._append_until_answered(arguments)
+        try:
+            rows = await self._append_until_answered(_append_arguments(batch))
+        except ValueRefused as refused:
+            return [refused] if len(batch) == 1 else await self._append_each(batch)
         if self._on_appended is not None:
             self._on_appended()
         answers: list[Appended | Exception] = [Unavailable("no answer for an item")] * len(batch)
         for row in rows:
             answers[row["item"] - 1] = _append_answer(row)
         return answers
+
+    async def _append_each(self, batch: Sequence[PendingEvent]) -> list[Appended | Exception]:
+        """Append one by one, so that a value that is refused fails nobody else."""
+        return [answer for one in batch for answer in await self._append_batch([one])]
 
     async def _append_until_answered(self, arguments: tuple[list[object], ...]) -> list[Row]:
         started_s = asyncio.get_running_loop().time()

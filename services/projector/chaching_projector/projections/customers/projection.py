@@ -23,7 +23,7 @@ from typing import Final
 
 from chaching.envelope import Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import Unavailable, ValueRefused
 from chaching.eventstore.lease import Held, Lease
 from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import retried
@@ -97,7 +97,7 @@ class CustomersProjection:
                 await self._lease.advance(self._held, self.position, step.end, within=session)
                 await writer.park(session, step.parked)
                 await writer.write_rows(session, step.changes)
-        except writer.Refused as error:
+        except ValueRefused as error:
             return await writer.refused_among(self._database, step.changes), str(error)
         return None
 
@@ -134,7 +134,7 @@ class CustomersProjection:
                 await self._lease.advance(self._held, at, at, within=session)
                 await writer.write_rows(session, changes)
                 await writer.unpark(session, poison.key)
-        except writer.Refused:
+        except ValueRefused:
             return False
         return True
 

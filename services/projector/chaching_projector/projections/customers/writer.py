@@ -7,19 +7,17 @@ version means that an event was skipped or is being applied twice, and nothing i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Final
 
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, StreamKey, Version
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import ValueRefused
 from chaching.eventstore.statements import statement
 from chaching_projector.projections.customers.rows import CustomerRow
 from chaching_projector.projections.customers.steps import OutOfStep, Poison, RowChange
 
 PACKAGE: Final = "chaching_projector.projections.customers"
-DATA_ERRORS: Final = "22"
 # The server ends a transaction whose holder is paused inside it, and rows are found by their keys.
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
     **KEYED_LOOKUPS,
@@ -35,44 +33,20 @@ _PARKED: Final = statement(PACKAGE, "parked_streams")
 _UNPARK: Final = statement(PACKAGE, "unpark_stream")
 
 
-class Refused(Exception):  # noqa: N818 - says what the database did
-    """PostgreSQL cannot store a value of a row."""
-
-
-class Refusals:
-    """Turns what PostgreSQL raises about a value into Refused."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        sqlstate = getattr(error, "sqlstate", None) or ""
-        # the driver refuses some values by itself, which looks like a lost connection
-        by_driver = isinstance(error, Unavailable) and isinstance(error.__cause__, ValueError)
-        if sqlstate.startswith(DATA_ERRORS) or by_driver:
-            raise Refused(f"PostgreSQL refuses a value: {sqlstate or error}") from error
-
-
 async def write_rows(session: Session, changes: Sequence[RowChange]) -> None:
     """Write rows, each in the place of the version before it.
 
     Raises:
         OutOfStep: a row is at another version.
-        Refused: PostgreSQL cannot store a value.
+        ValueRefused: PostgreSQL cannot store a value.
         Unavailable: no answer in time.
     """
     new = [change for change in changes if change.before == 0]
     old = [change for change in changes if change.before != 0]
-    with Refusals():
-        written = await session.execute(_INSERT, *_columns(new)) if new else 0
-        if old:
-            befores = [change.before for change in old]
-            written += await session.execute(_UPDATE, *_columns(old), befores)
+    written = await session.execute(_INSERT, *_columns(new)) if new else 0
+    if old:
+        befores = [change.before for change in old]
+        written += await session.execute(_UPDATE, *_columns(old), befores)
     if written != len(changes):
         raise OutOfStep(f"{len(changes) - written} of {len(changes)} rows are at another version")
 
@@ -121,7 +95,7 @@ async def _is_refused(database: Database, changes: Sequence[RowChange]) -> bool:
             await session.execute("BEGIN")
             await write_rows(session, changes)
             await session.execute("ROLLBACK")
-    except Refused:
+    except ValueRefused:
         return True
     return False
 
