@@ -9,6 +9,7 @@ from typing import Literal
 import click
 import msgspec
 
+from chaching.domain.ids import is_account_id
 from chaching.eventstore.api_keys import DEFAULT_RIGHTS, create_key
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
@@ -96,8 +97,17 @@ def keys() -> None:
     """API keys."""
 
 
+def checked_account(_context: click.Context, _option: click.Parameter, account: str) -> str:
+    """Take an account that fits into a routing key as one word."""
+    if not is_account_id(account):
+        raise click.BadParameter("1 to 64 of A-Z, a-z, 0-9, _ and -")
+    return account
+
+
 @keys.command("create")
-@click.option("--account", required=True, help="acct_… the key belongs to")
+@click.option(
+    "--account", required=True, callback=checked_account, help="acct_… the key belongs to"
+)
 @click.option("--mode", type=click.Choice(["test", "live"]), required=True)
 @click.option(
     "--kind",

@@ -18,7 +18,10 @@ from chaching.local.postgres import PrivatePostgres
 from chaching.schema.migrations import migrate
 from chaching_api.fresh import new_id
 
-OUTAGE_LIMIT_S = 10.0
+# one after the other, each with a time-out of its own, these would take minutes
+UPDATES = 30
+RETRIEVES = 600
+OUTAGE_LIMIT_S = 15.0
 APPEND_DEADLINE_S = 1.0
 
 
@@ -55,6 +58,8 @@ async def all_unavailable(client: Client, customer_id: str) -> None:
         client.delete(customer_id),
         client.having("sk_test_never_seen_before").retrieve(customer_id),
         client.send(HTTPMethod.GET, "/readyz"),
+        *(client.update(customer_id, f"metadata[k{n}]=lost") for n in range(UPDATES)),
+        *(client.retrieve(customer_id) for _ in range(RETRIEVES)),
     )
     assert time.monotonic() - started_s < OUTAGE_LIMIT_S
     for answer in answers:

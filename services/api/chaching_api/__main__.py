@@ -12,6 +12,7 @@ from aiohttp import web
 
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.doorbell import Doorbell
+from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
@@ -41,7 +42,9 @@ async def serve(settings: config.GatewayConfig) -> None:
     store = EventStore(database, appended=doorbell.ring)
     runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
     await database.open()
-    ringing = asyncio.create_task(doorbell.run())
+    ringing = asyncio.create_task(
+        lifecycle.supervised("doorbell", doorbell.run, expected=(Unavailable,))
+    )
     try:
         await runner.setup()
         site = web.TCPSite(
@@ -55,6 +58,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         await runner.cleanup()
         await store.drain()
         ringing.cancel()
+        await asyncio.wait({ringing})
         await database.close()
         logs.logger().info("gateway_stopped")
 

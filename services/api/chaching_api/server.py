@@ -54,6 +54,11 @@ class EnvelopeRequestHandler(RequestHandler):
             failure = failure_of(exc if isinstance(exc, Exception) else RuntimeError())
         return _closing(failure, exc)
 
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """Log a crash; a body that cannot be read was answered as such and is none of ours."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:

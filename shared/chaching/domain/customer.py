@@ -21,6 +21,8 @@ from chaching.domain.delta import Delta, apply, difference
 from chaching.domain.ids import CustomerId
 from chaching.domain.values import (
     METADATA_KEYS_MAX,
+    PAYMENT_METHODS_MAX,
+    TAX_IDS_MAX,
     Address,
     AddressChange,
     Details,
@@ -215,6 +217,14 @@ class MetadataFull(Rejected):
         )
 
 
+class ListFull(Rejected):
+    """A customer can have up to {most} of these."""
+
+    def __init__(self, param: str, most: int) -> None:
+        super().__init__(f"A customer can have up to {most} of '{param}'.")
+        self.param = param
+
+
 class PaymentMethodNotAttached(Rejected):
     """No such PaymentMethod: '{id}' is not attached to this customer."""
 
@@ -400,6 +410,8 @@ def _attached_source(
 def _attached(old: tuple[str, ...], payment_method: str | UnsetType) -> tuple[str, ...]:
     if payment_method is UNSET or payment_method in old:
         return old
+    if len(old) >= PAYMENT_METHODS_MAX:
+        raise ListFull("payment_method", PAYMENT_METHODS_MAX)
     return (*old, payment_method)
 
 
@@ -420,6 +432,8 @@ def _tax_ids(old: tuple[TaxId, ...], given: tuple[TaxId, ...] | UnsetType) -> tu
     kept: dict[tuple[str, str], TaxId] = {}
     for tax_id in (*old, *given):
         kept.setdefault((tax_id.type, tax_id.value), tax_id)
+    if len(kept) > TAX_IDS_MAX:
+        raise ListFull("tax_id_data", TAX_IDS_MAX)
     return tuple(kept.values())
 
 

@@ -7,6 +7,7 @@ sort by time under the "C" collation. The time part lasts until the year 2081.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, Literal, NewType, TypeAlias
 
@@ -21,6 +22,7 @@ Mode: TypeAlias = Literal["test", "live"]
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+_ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PAIRS: Final = tuple(first + second for first in DIGITS for second in DIGITS)
 _PREFIX_PAIRS: Final = tuple(a + b for a in PREFIX_DIGITS for b in PREFIX_DIGITS)
 
@@ -37,6 +39,11 @@ def spell_invoice_prefix(entropy: int) -> str:
     rest, second = divmod(rest, len(_PREFIX_PAIRS))
     first = rest % len(_PREFIX_PAIRS)
     return "".join([_PREFIX_PAIRS[pair] for pair in (first, second, third, fourth)])
+
+
+def is_account_id(text: str) -> bool:
+    """Tell whether a text can name an account: one word of a routing key, of bounded length."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 def mode_of(*, livemode: bool) -> Mode:

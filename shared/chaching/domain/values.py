@@ -18,6 +18,8 @@ ValidateLocation: TypeAlias = Literal["auto", "deferred", "immediately"]
 TextChange: TypeAlias = str | None | UnsetType
 
 METADATA_KEYS_MAX: Final = 50
+PAYMENT_METHODS_MAX: Final = 200
+TAX_IDS_MAX: Final = 200
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

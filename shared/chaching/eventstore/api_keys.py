@@ -48,7 +48,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
 
     def may(self, right: str) -> bool:
-        return right in self.rights or EVERY_RIGHT in self.rights
+        """Tell whether the key has a right, by name or in a wider one; to write is to read."""
+        if right in self.rights or EVERY_RIGHT in self.rights:
+            return True
+        resource, _, level = right.rpartition(":")
+        return level == "read" and f"{resource}:write" in self.rights
 
 
 def key_hash(key: str) -> bytes:
@@ -63,7 +67,10 @@ def generate_key(kind: KeyKind, mode: Mode) -> str:
 
 
 async def find_key(database: Database, wanted_hash: bytes) -> ApiKey | None:
-    """Return the key with a hash, compared in constant time; raises Unavailable."""
+    """Return the key with a hash; raises Unavailable.
+
+    Keys are hashed before they are looked for, so how long a look-up takes tells nothing of a key.
+    """
     row = await database.fetch_row(_FIND, wanted_hash)
     if row is None or not hmac.compare_digest(row["key_hash"], wanted_hash):
         return None

@@ -2,8 +2,9 @@
 
 Every wait has a limit: connecting, borrowing a session, each statement. A session whose statement
 ran out of time is thrown away, not returned, since the cancel request of the protocol has no
-limit of its own. Sessions are never given settings or locks, so borrowing one costs nothing.
-Everything that a lost, stopped, full or silent PostgreSQL raises arrives as Unavailable.
+limit of its own. Sessions get their settings when they are opened and keep no locks, so borrowing
+one costs nothing. Everything that a lost, stopped, full or silent PostgreSQL raises arrives as
+Unavailable.
 """
 
 # asyncpg's classes carry no types; they end in this module.

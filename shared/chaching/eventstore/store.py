@@ -84,7 +84,7 @@ class EventStore:
             self._append_batch, keys=_append_keys, outages=(Unavailable,)
         )
         self._loads: Group[StreamKey, Loaded] = Group(
-            self._load_batch, in_flight_max=LOADS_IN_FLIGHT_MAX
+            self._load_batch, in_flight_max=LOADS_IN_FLIGHT_MAX, outages=(Unavailable,)
         )
 
     async def append(self, pending: PendingEvent) -> Appended:

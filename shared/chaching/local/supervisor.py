@@ -20,11 +20,10 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -289,6 +288,16 @@ def with_role(url: str, role: str) -> str:
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Say whether a database URL names this machine: a key that everyone knows may live there."""
-    host = urlsplit(url).hostname or "localhost"
-    return host in {"localhost", "::1", socket.gethostname()} or host.startswith("127.")
+    """Say whether a database URL names this machine, beyond doubt.
+
+    A key that everyone knows may live there. A URL that leaves its host to the environment may lead
+    anywhere; one that names a folder leads to a socket in it.
+    """
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    hosts = asked.get("host", []) + asked.get("hostaddr", []) + [parts.hostname or ""]
+    return all(_is_here(host) for host in hosts if host or len(hosts) == 1)
+
+
+def _is_here(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith(("127.", "/"))

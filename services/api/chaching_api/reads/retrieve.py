@@ -14,6 +14,7 @@ from typing import Final
 from chaching.domain.customer_object import render
 from chaching.envelope import StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
+from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
 
@@ -28,7 +29,9 @@ class Retrieve:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._group: Group[StreamKey, bytes | None] = Group(
-            self._retrieve_batch, in_flight_max=RETRIEVES_IN_FLIGHT_MAX
+            self._retrieve_batch,
+            in_flight_max=RETRIEVES_IN_FLIGHT_MAX,
+            outages=(Unavailable,),
         )
 
     async def retrieve(self, key: StreamKey) -> bytes | None:

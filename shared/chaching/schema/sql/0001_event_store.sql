@@ -56,7 +56,7 @@ CREATE TRIGGER events_refuse_change
     BEFORE UPDATE OR DELETE OR TRUNCATE ON event_store.events
     FOR EACH STATEMENT EXECUTE FUNCTION event_store.refuse_change();
 
--- Keys are 256-bit random numbers or chosen for local use; only their SHA-256 is kept.
+-- Keys have 190 random bits, or are chosen for local use; only their SHA-256 is kept.
 CREATE TABLE event_store.api_keys (
     key_id text COLLATE "C" NOT NULL,
     key_hash bytea NOT NULL,
@@ -70,6 +70,7 @@ CREATE TABLE event_store.api_keys (
     revoked_at timestamptz,
     CONSTRAINT api_keys_pkey PRIMARY KEY (key_id),
     CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash),
+    CONSTRAINT api_keys_account_is_a_name CHECK (account ~ '^[A-Za-z0-9_-]{1,64}$'),
     CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
     CONSTRAINT api_keys_kind_is_known CHECK (kind IN ('secret', 'restricted', 'publishable'))
 );
