@@ -26,6 +26,7 @@ from chaching.domain.customer import (
 )
 from chaching.domain.ids import AccountId, CustomerId, EventId, KeyId, RequestId
 
+LogId = NewType("LogId", str)
 Position = NewType("Position", int)
 Version = NewType("Version", int)
 

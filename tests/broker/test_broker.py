@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pamqp.commands import Basic
 from tests.broker.test_messages import INSTANT
-from tests.support.brokers import UNREACHABLE, messages_in
+from tests.support.brokers import LOG_ID, OTHER_LOG_ID, UNREACHABLE, messages_in
 from tests.support.customers import created, pending
 from tests.support.waiting import eventually
 
@@ -21,7 +21,7 @@ from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import publishing
 from chaching.broker.topology import names_under
 from chaching.domain.customer import decide
-from chaching.envelope import START, Position, RecordedEvent, Version
+from chaching.envelope import START, LogId, Position, RecordedEvent, Version
 
 
 def some_messages(count: int, first: int = 1) -> list[EventMessage]:
@@ -49,10 +49,12 @@ def created_message(position: int) -> EventMessage:
     )
 
 
-async def publish(amqp_url: str, prefix: str, batch: Sequence[EventMessage]) -> None:
+async def publish(
+    amqp_url: str, prefix: str, batch: Sequence[EventMessage], log_id: LogId = LOG_ID
+) -> None:
     """Publish and wait until everything is confirmed."""
     async with publishing(amqp_url, prefix=prefix) as publisher:
-        await publisher.publish(batch)
+        await publisher.publish(log_id, batch)
         confirmed = START
         while confirmed < batch[-1].position:
             confirmed = await publisher.confirmed_beyond(confirmed)
@@ -91,7 +93,7 @@ async def test_a_broker_that_is_away_is_unavailable() -> None:
 async def test_messages_arrive_in_order_and_whole(amqp_url: str, prefix: str) -> None:
     sent = some_messages(700)
     await publish(amqp_url, prefix, sent)
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         received: list[EventMessage] = []
         while len(received) < len(sent):
             batch = await consumer.batch()
@@ -106,21 +108,21 @@ async def test_a_large_message_travels_in_parts(amqp_url: str, prefix: str) -> N
     large = raw.replace(b"Jenny Rosen", b"J" * 400_000)
     grown = msgspec.structs.replace(message, object=msgspec.Raw(large))
     await publish(amqp_url, prefix, [grown])
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         assert (await consumer.batch()).messages == [grown]
 
 
 async def test_what_was_not_acknowledged_comes_again_in_order(amqp_url: str, prefix: str) -> None:
     await publish(amqp_url, prefix, some_messages(30))
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         assert await receive(consumer, 30) == list(range(1, 31))
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         assert await receive(consumer, 30) == list(range(1, 31))
 
 
 async def test_what_was_acknowledged_does_not_come_again(amqp_url: str, prefix: str) -> None:
     await publish(amqp_url, prefix, some_messages(30))
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         batch = await consumer.batch()
         while len(batch.messages) < 30:
             batch.messages.extend((more := await consumer.batch()).messages)
@@ -132,8 +134,8 @@ async def test_what_was_acknowledged_does_not_come_again(amqp_url: str, prefix: 
 
 async def test_only_one_consumer_is_active(amqp_url: str, prefix: str) -> None:
     async with (
-        consuming(amqp_url, prefix=prefix) as first,
-        consuming(amqp_url, prefix=prefix) as second,
+        consuming(amqp_url, LOG_ID, prefix=prefix) as first,
+        consuming(amqp_url, LOG_ID, prefix=prefix) as second,
     ):
         await publish(amqp_url, prefix, some_messages(20))
         assert await receive(first, 20) == list(range(1, 21))
@@ -142,9 +144,9 @@ async def test_only_one_consumer_is_active(amqp_url: str, prefix: str) -> None:
 
 async def test_the_next_consumer_takes_over(amqp_url: str, prefix: str) -> None:
     await publish(amqp_url, prefix, some_messages(5))
-    async with consuming(amqp_url, prefix=prefix) as first:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as first:
         await receive(first, 5)
-        async with consuming(amqp_url, prefix=prefix) as second:
+        async with consuming(amqp_url, LOG_ID, prefix=prefix) as second:
             await first._channel.connection.close()
             assert await receive(second, 5) == [1, 2, 3, 4, 5]
 
@@ -156,7 +158,7 @@ async def test_a_message_without_a_queue_is_not_published(amqp_url: str, prefix:
             channel = await connection.channel()
             await channel.queue_delete(names.projector)
             await channel.queue_delete(names.history)
-        await publisher.publish(some_messages(1))
+        await publisher.publish(LOG_ID, some_messages(1))
         with pytest.raises(NotPublished, match="NO_ROUTE"):
             await publisher.confirmed_beyond(START)
 
@@ -167,12 +169,12 @@ async def test_a_full_queue_ends_the_publisher_after_what_it_took(
     monkeypatch.setattr(topology, "PROJECTOR_MESSAGES_MAX", 5)
     async with publishing(amqp_url, prefix=bare_prefix) as publisher:
         with pytest.raises(NotPublished, match="Nack"):
-            await publisher.publish(some_messages(100))
+            await publisher.publish(LOG_ID, some_messages(100))
         confirmed = await publisher.confirmed_beyond(START)
         with pytest.raises(NotPublished, match="Nack"):
             await publisher.confirmed_beyond(confirmed)
     assert 1 <= confirmed < 100
-    async with consuming(amqp_url, prefix=bare_prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=bare_prefix) as consumer:
         received = await receive(consumer, confirmed)
     assert received[:confirmed] == list(range(1, confirmed + 1))
 
@@ -185,14 +187,14 @@ async def test_a_lost_connection_ends_the_publisher(amqp_url: str, prefix: str) 
 
 
 async def test_a_lost_connection_ends_the_consumer(amqp_url: str, prefix: str) -> None:
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         await consumer._channel.connection.close()
         with pytest.raises(BrokerUnavailable):
             await consumer.batch()
 
 
 async def test_a_deleted_queue_ends_the_consumer(amqp_url: str, prefix: str) -> None:
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
         await topology.delete(amqp_url, prefix)
         with pytest.raises(BrokerUnavailable):
             await consumer.batch()
@@ -203,7 +205,7 @@ async def test_a_message_of_somebody_else_goes_to_the_dead_queue(
 ) -> None:
     names = names_under(prefix)
     async with (
-        consuming(amqp_url, prefix=prefix) as consumer,
+        consuming(amqp_url, LOG_ID, prefix=prefix) as consumer,
         connected(amqp_url, name="tests") as connection,
     ):
         channel = await connection.channel()
@@ -219,6 +221,29 @@ async def test_a_message_of_somebody_else_goes_to_the_dead_queue(
             return await messages_in(connection, names.projector_dead) == 1
 
         await eventually(is_dead, "the message is in the dead queue")
+
+
+async def test_a_message_of_another_log_goes_to_the_dead_queue(amqp_url: str, prefix: str) -> None:
+    await publish(amqp_url, prefix, some_messages(3), OTHER_LOG_ID)
+    await publish(amqp_url, prefix, ours := some_messages(1))
+    refused: list[str] = []
+    async with (
+        consuming(amqp_url, LOG_ID, prefix=prefix) as consumer,
+        connected(amqp_url, name="tests") as connection,
+    ):
+        received: list[EventMessage] = []
+        while not received:
+            batch = await consumer.batch()
+            received += batch.messages
+            refused += batch.refused
+            await consumer.acknowledge(batch)
+        assert received == ours
+        assert refused == [f"a message of another log: urn:uuid:{OTHER_LOG_ID}"] * 3
+
+        async def are_dead() -> bool:
+            return await messages_in(connection, names_under(prefix).projector_dead) == 3
+
+        await eventually(are_dead, "the messages are in the dead queue")
 
 
 async def test_history_is_kept_for_those_who_come_later(amqp_url: str, prefix: str) -> None:

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from tests.domain.strategies import histories
+from tests.support.brokers import LOG_ID, OTHER_LOG_ID
 from tests.support.customers import ACCOUNT, created, deleted, pending, updated
 
 from chaching.broker import messages
-from chaching.broker.messages import EventMessage, message_of
+from chaching.broker.messages import EventMessage, OtherLog, message_of
 from chaching.domain.customer import (
     Command,
     Customer,
@@ -181,20 +182,20 @@ def test_previous_attributes_lead_back_to_the_customer_before(events: list[Event
 
 def test_a_message_comes_out_of_the_broker_as_it_went_in() -> None:
     message, _ = after(created("cus_1"), updated("cus_1", Details(name="Jen")))
-    wire = messages.encode(message)
-    back = messages.decode(wire.headers, wire.body)
+    wire = messages.encode(message, LOG_ID)
+    back = messages.decode(wire.headers, wire.body, LOG_ID)
     assert back == message
 
 
 def test_a_message_reads_as_a_cloud_event() -> None:
     message, _ = after(created("cus_1"))
-    wire = messages.encode(message)
+    wire = messages.encode(message, LOG_ID)
     assert wire.routing_key == f"customer.created.test.{ACCOUNT}"
     assert wire.message_id == message.event_id
     assert wire.headers == {
         "cloudEvents:specversion": "1.0",
         "cloudEvents:id": message.event_id,
-        "cloudEvents:source": "/chaching/customers",
+        "cloudEvents:source": f"urn:uuid:{LOG_ID}",
         "cloudEvents:type": "customer.created",
         "cloudEvents:time": "2026-01-02T03:04:05.000678+00:00",
         "cloudEvents:subject": "cus_1",
@@ -208,9 +209,27 @@ def test_a_message_reads_as_a_cloud_event() -> None:
     }
 
 
+def test_a_message_of_another_log_is_told_apart() -> None:
+    message, _ = after(created("cus_1"))
+    wire = messages.encode(message, OTHER_LOG_ID)
+    with pytest.raises(OtherLog, match=OTHER_LOG_ID):
+        messages.decode(wire.headers, wire.body, LOG_ID)
+
+
+@pytest.mark.parametrize("source", ["/chaching/customers", "Jenny", f"urn:uuid:{LOG_ID}\n"])
+def test_a_source_that_names_no_log_is_undecodable(source: str) -> None:
+    message, _ = after(created("cus_1"))
+    wire = messages.encode(message, LOG_ID)
+    with pytest.raises(Undecodable) as raised:
+        messages.decode({**wire.headers, "cloudEvents:source": source}, wire.body, LOG_ID)
+    assert source not in str(raised.value)
+
+
 def test_the_body_holds_the_object_bytes_unchanged() -> None:
     message, customer = after(created("cus_1"))
-    assert messages.encode(message).body.startswith(b'{"object":' + render(customer) + b',"')
+    assert messages.encode(message, LOG_ID).body.startswith(
+        b'{"object":' + render(customer) + b',"'
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,4 +251,4 @@ def test_an_event_of_an_unknown_kind_is_undecodable(broken: dict[str, Any]) -> N
 @pytest.mark.parametrize(("headers", "body"), [({}, b"{}"), ({"position": 1}, b"hello")])
 def test_what_is_no_message_of_ours_is_undecodable(headers: dict[str, Any], body: bytes) -> None:
     with pytest.raises(Undecodable):
-        messages.decode(headers, body)
+        messages.decode(headers, body, LOG_ID)

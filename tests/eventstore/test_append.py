@@ -21,6 +21,7 @@ from tests.eventstore.items import (
 )
 
 from chaching.envelope import START, PendingEvent, Position, RecordedEvent, StreamKey, Version
+from chaching.eventstore import store as store_module
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Conflict, PrefixTaken, ValueRefused
 from chaching.eventstore.store import Appended, EventStore
@@ -421,3 +422,13 @@ async def test_a_value_that_cannot_be_stored_fails_its_own_item_only(store: Even
     )
     assert [type(answer) for answer in answers] == [Appended, ValueRefused, ValueRefused, Appended]
     assert await store.head() == 2
+
+
+async def test_large_events_are_read_a_few_at_a_time(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        await store.append(item(f"cus_{number}"))
+    monkeypatch.setattr(store_module, "READ_BATCH_MAX_BYTES", 1)
+    assert [event.position for event in await store.read_all(START)] == [1]
+    assert [event.position for event in await store.read_all(Position(1))] == [2]

@@ -409,3 +409,17 @@ class Grouping(RuleBasedStateMachine):
 
 TestGrouping = Grouping.TestCase
 TestGrouping.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+async def test_no_item_is_begun_after_the_weight_of_a_call_is_reached(store: Store) -> None:
+    group = Group(store.call, keys=keys_of, batch_max=9, weigh=lambda t: t.number, weight_max=5)
+    asked = [
+        asyncio.create_task(group.submit(Thing(number, (str(number),)))) for number in (2, 4, 1)
+    ]
+    await turns()
+    assert store.left == [Thing(2, ("2",)), Thing(4, ("4",))]
+    store.bring_back(store.under_way[0])
+    await turns()
+    assert store.left[2:] == [Thing(1, ("1",))]
+    store.bring_back(store.under_way[0])
+    assert await asyncio.gather(*asked) == ["answer 2", "answer 4", "answer 1"]

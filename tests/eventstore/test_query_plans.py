@@ -12,7 +12,7 @@ from tests.eventstore.items import ACCOUNT, append_batch, columns, item
 from chaching.envelope import START
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
 from chaching.eventstore.statements import statement
-from chaching.eventstore.store import READ_BATCH_MAX_EVENTS
+from chaching.eventstore.store import READ_BATCH_MAX_BYTES, READ_BATCH_MAX_EVENTS
 from chaching_projector.projections.customers.writer import PACKAGE, SESSION_SETTINGS
 
 ROWS: Final = 20_000
@@ -170,7 +170,7 @@ async def test_the_log_is_read_in_ranges_without_looking_further(
     async with plain.session() as session:
         for after in (START, ROWS // 2, ROWS - 1, ROWS):
             last = after + READ_BATCH_MAX_EVENTS
-            arguments = (after, last, READ_BATCH_MAX_EVENTS)
+            arguments = (after, last, READ_BATCH_MAX_EVENTS, READ_BATCH_MAX_BYTES)
             there = min(READ_BATCH_MAX_EVENTS, ROWS - after)
             assert await rows_read(session, READ_ALL, *arguments) <= there + LOOKED_PAST
             assert await rows_read(session, READ_STREAM, *stream) <= 4
@@ -254,7 +254,9 @@ async def test_the_plan_of_reading_the_log_neither_sorts_nor_reads_it_through(
     plain: Database,
 ) -> None:
     await fill(plain, analyzed=True)
-    plan = await plan_of(plain, READ_ALL, "bigint, bigint, integer", "5000, 7000, 2000")
+    plan = await plan_of(
+        plain, READ_ALL, "bigint, bigint, bigint, bigint", "5000, 7000, 2000, 16000000"
+    )
     assert read_by(plan) == {("Index Scan", "events")}
     assert {node["Index Name"] for node in plan if "Index Name" in node} == {"events_pkey"}
     assert "Sort" not in {node["Node Type"] for node in plan}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.support.customers import (
     append,
     append_customers,
@@ -19,7 +21,7 @@ from tests.support.read_model import CHECKPOINT, assert_read_model_is_the_fold
 
 from chaching.domain.customer import CustomerDeleted
 from chaching.domain.values import Details
-from chaching.envelope import Position
+from chaching.envelope import Position, Version
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Fenced, ValueRefused
 from chaching.eventstore.lease import Held, Lease
@@ -27,6 +29,7 @@ from chaching.eventstore.store import EventStore
 from chaching_projector.projections.customers import projection as projection_module
 from chaching_projector.projections.customers.projection import (
     PARKED_STREAMS_MAX,
+    REPAIRED_ROWS_MAX,
     CustomersProjection,
     TooManyParked,
 )
@@ -70,6 +73,15 @@ async def apply_all(
     found = await items(store, projection.position)
     for start in range(0, len(found), batch_max):
         await projection.apply(found[start : start + batch_max])
+
+
+def repaired(logged: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int, int]]:
+    """Return whose rows were repaired, each with the versions found, expected and written."""
+    return {
+        line["customer"]: (line["found"], line["expected"], line["written"])
+        for line in logged
+        if line["event"] == "row_repaired"
+    }
 
 
 async def parked(database: Database) -> list[str]:
@@ -116,32 +128,132 @@ async def test_a_projector_that_applies_twice_is_caught(
     end = projection.position
     await append(store, created("cus_new"))
     twice = [*batch[-2:], *await items(store, end)]
-    with pytest.raises(OutOfStep):
+    with capture_logs() as logged:
         await projection.apply(twice)
-    assert await checkpoint(database, CHECKPOINT) == end
-    await assert_read_model_is_the_fold(database)
+    assert repaired(logged)
+    assert await checkpoint(database, CHECKPOINT) == end + 1
+    assert await assert_read_model_is_the_fold(database) == 4
 
 
 async def test_a_creation_that_is_applied_twice_is_caught(
-    store: EventStore, projection: CustomersProjection
+    database: Database, store: EventStore, projection: CustomersProjection
 ) -> None:
     await append(store, created("cus_1"))
+    await append(store, updated("cus_1", Details(name="Jen")))
     await apply_all(projection, store)
     await append(store, created("cus_2"))
-    with pytest.raises(OutOfStep):
-        await projection.apply(await items(store))
+    first, _, new = await items(store)
+    with capture_logs() as logged:
+        await projection.apply([first, new])
+    assert repaired(logged) == {"cus_1": (2, 0, 2)}
+    await assert_read_model_is_the_fold(database)
 
 
 async def test_a_projector_that_skips_an_event_is_caught(
-    store: EventStore, projection: CustomersProjection
+    database: Database, store: EventStore, projection: CustomersProjection
 ) -> None:
     await append(store, created("cus_1"))
     await append(store, updated("cus_1", Details(name="Jen")))
     await append(store, updated("cus_1", Details(name="Jenny")))
     first, _, third = await items(store)
     await projection.apply([first])
-    with pytest.raises(OutOfStep):
+    with capture_logs() as logged:
         await projection.apply([third])
+    assert repaired(logged) == {"cus_1": (1, 2, 3)}
+    await assert_read_model_is_the_fold(database)
+
+
+async def test_nothing_is_repaired_where_nothing_is_wrong(
+    store: EventStore, projection: CustomersProjection
+) -> None:
+    await append_customers(store, customers=5, updates=2)
+    with capture_logs() as logged:
+        await apply_all(projection, store, batch_max=4)
+    assert repaired(logged) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("UPDATE read_model.customers SET version = 7 WHERE id = 'cus_1'", {"cus_1": (7, 1, 2)}),
+        ("DELETE FROM read_model.customers WHERE id = 'cus_1'", {"cus_1": (0, 1, 2)}),
+        (
+            "UPDATE read_model.customers SET id = 'cus_3' WHERE id = 'cus_1'",
+            {"cus_1": (0, 1, 2), "cus_3": (1, 0, 1)},
+        ),
+    ],
+)
+async def test_rows_at_another_version_are_repaired_and_hold_nobody_up(
+    database: Database,
+    store: EventStore,
+    projection: CustomersProjection,
+    fault: str,
+    found: dict[str, tuple[int, int, int]],
+) -> None:
+    await append(store, created("cus_1"))
+    await append(store, created("cus_2"))
+    await apply_all(projection, store)
+    await database.execute(fault)
+    await append(store, updated("cus_1", Details(name="Jen")))
+    await append(store, updated("cus_2", Details(name="Jenny")))
+    await append(store, created("cus_3"))
+    with capture_logs() as logged:
+        await apply_all(projection, store)
+    assert repaired(logged) == found
+    assert await assert_read_model_is_the_fold(database) == 3
+
+
+async def test_a_repair_beside_refused_and_undecodable_events_goes_through(
+    database: Database, store: EventStore, projection: CustomersProjection
+) -> None:
+    await append(store, created("cus_1"))
+    await append(store, created("cus_2"))
+    await apply_all(projection, store)
+    await database.execute("UPDATE read_model.customers SET version = 7")
+    await append(store, updated("cus_1", Details(name="Jen")))
+    await append_undecodable(store, "cus_1")
+    await append(store, updated("cus_2", Details(name=NUL)))
+    await append(store, created("cus_3"))
+    with capture_logs() as logged:
+        await apply_all(projection, store)
+    assert repaired(logged) == {"cus_1": (7, 1, 2)}
+    assert await parked(database) == ["cus_1", "cus_2"]
+    await append(store, updated("cus_2", Details(name="Jenny")))
+    await apply_all(projection, store)
+    with capture_logs() as logged:
+        await projection.retry_parked()
+    assert repaired(logged) == {"cus_2": (7, 1, 3)}
+    assert await parked(database) == ["cus_1"]
+
+
+async def test_many_rows_at_another_version_mean_a_bug_and_stop_it(
+    database: Database, store: EventStore, projection: CustomersProjection
+) -> None:
+    for number in range(REPAIRED_ROWS_MAX + 1):
+        await append(store, created(f"cus_{number}"))
+    await apply_all(projection, store)
+    end = projection.position
+    await database.execute("UPDATE read_model.customers SET version = 7")
+    for number in range(REPAIRED_ROWS_MAX + 1):
+        await append(store, updated(f"cus_{number}", Details(name="Jen")))
+    with pytest.raises(OutOfStep):
+        await apply_all(projection, store)
+    assert await checkpoint(database, CHECKPOINT) == end
+    await apply_all(projection, store, batch_max=REPAIRED_ROWS_MAX)
+    assert await assert_read_model_is_the_fold(database) == REPAIRED_ROWS_MAX + 1
+
+
+async def test_an_event_that_the_log_does_not_have_repairs_nothing(
+    database: Database, store: EventStore, projection: CustomersProjection
+) -> None:
+    await append(store, created("cus_1"))
+    await apply_all(projection, store)
+    [item] = await items(store)
+    assert not isinstance(item, projection_module.Poison)
+    strange = msgspec.structs.replace(item, version=Version(9), position=Position(2))
+    with pytest.raises(OutOfStep, match="the log has no version 9"):
+        await projection.apply([strange])
+    assert await assert_read_model_is_the_fold(database) == 1
 
 
 async def test_rows_without_their_checkpoint_are_caught_by_the_comparison(

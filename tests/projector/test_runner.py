@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from structlog.testing import capture_logs
-from tests.support.brokers import UNREACHABLE
+from tests.support.brokers import OTHER_LOG_ID, UNREACHABLE
 from tests.support.customers import (
     append,
     append_customers,
@@ -29,8 +29,9 @@ from tests.support.waiting import eventually
 from chaching.broker.consumer import Batch, Consumer, consuming
 from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import publishing
+from chaching.domain.ids import CustomerId
 from chaching.domain.values import Details
-from chaching.envelope import Position
+from chaching.envelope import LogId, Position
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import CHANNEL
 from chaching.eventstore.errors import Unavailable
@@ -43,9 +44,11 @@ from chaching_api.relay import Relay
 from chaching_projector import runner
 from chaching_projector.projections.customers.projection import (
     PARKED_STREAMS_MAX,
+    REPAIRED_ROWS_MAX,
     CustomersProjection,
     TooManyParked,
 )
+from chaching_projector.projections.customers.steps import OutOfStep
 from chaching_projector.runner import Follower, Projector, consume
 
 SILENCE_S = 1.0
@@ -62,9 +65,11 @@ async def arrived(database: Database, head: Position) -> None:
     await eventually(lambda: projected(database, head), f"the read model is at {head}")
 
 
-async def publish_all(amqp_url: str, prefix: str, batch: Sequence[EventMessage]) -> None:
+async def publish_all(
+    amqp_url: str, prefix: str, log_id: LogId, batch: Sequence[EventMessage]
+) -> None:
     async with publishing(amqp_url, prefix=prefix) as publisher:
-        await publisher.publish(batch)
+        await publisher.publish(log_id, batch)
 
         async def is_confirmed() -> bool:
             return publisher._confirmations.in_flight == 0
@@ -142,8 +147,10 @@ async def test_repeated_and_shuffled_messages_are_applied_once_and_in_order(
         head = await append_customers(store, customers=40, updates=3)
         deliveries = [message for message in await all_messages(store) for _ in range(3)]
         random.shuffle(deliveries)
-        await publish_all(amqp_url, prefix, deliveries)
-        await arrived(database, head)
+        with capture_logs() as logged:
+            await publish_all(amqp_url, prefix, await store.log_id(), deliveries)
+            await arrived(database, head)
+    assert "row_repaired" not in [line["event"] for line in logged]
     await assert_read_model_is_the_fold(database)
 
 
@@ -153,7 +160,9 @@ async def test_lost_messages_are_read_from_the_log(
     async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
         await begun(database)
         head = await append_customers(store, customers=40, updates=3)
-        await publish_all(amqp_url, prefix, (await all_messages(store))[:-5:3])
+        await publish_all(
+            amqp_url, prefix, await store.log_id(), (await all_messages(store))[:-5:3]
+        )
         await arrived(database, head)
     await assert_read_model_is_the_fold(database)
 
@@ -203,7 +212,7 @@ async def test_a_message_that_the_log_does_not_know_is_dropped(
         [message] = await all_messages(store)
         strange = msgspec.structs.replace(message, position=Position(1000))
         with capture_logs() as logged:
-            await publish_all(amqp_url, prefix, [strange, message])
+            await publish_all(amqp_url, prefix, await store.log_id(), [strange, message])
             await arrived(database, Position(1))
 
             async def is_told() -> bool:
@@ -211,6 +220,35 @@ async def test_a_message_that_the_log_does_not_know_is_dropped(
 
             await eventually(is_told, "the unknown message is logged")
     await assert_read_model_is_the_fold(database)
+
+
+@pytest.mark.usefixtures("no_watch")
+async def test_a_message_of_another_log_is_never_applied(
+    database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
+) -> None:
+    await append(store, created("cus_1"))
+    async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
+        await arrived(database, Position(1))
+        [message] = await all_messages(store)
+        ghosts = [ghost(message, position) for position in (2, 3)]
+        with capture_logs() as logged:
+            await publish_all(amqp_url, prefix, OTHER_LOG_ID, ghosts)
+            await append(store, created("cus_2"))
+            truth = (await all_messages(store))[1:]
+            await publish_all(amqp_url, prefix, await store.log_id(), truth)
+            await arrived(database, Position(2))
+    refused = [line for line in logged if line["event"] == "message_refused"]
+    assert sum(line["messages"] for line in refused) == 2
+    assert {line["reason"] for line in refused} == {
+        f"a message of another log: urn:uuid:{OTHER_LOG_ID}"
+    }
+    assert await assert_read_model_is_the_fold(database) == 2
+
+
+def ghost(message: EventMessage, position: int) -> EventMessage:
+    """What another log says about the next position."""
+    key = msgspec.structs.replace(message.key, id=CustomerId(f"cus_ghost_{position}"))
+    return msgspec.structs.replace(message, key=key, position=Position(position))
 
 
 class CrashError(Exception):
@@ -227,7 +265,7 @@ async def consume_with_a_crash(
 ) -> int:
     """Crash before the commit; return how many messages come again."""
     await append_customers(store, customers=10, updates=0)
-    await publish_all(amqp_url, prefix, await all_messages(store))
+    await publish_all(amqp_url, prefix, await store.log_id(), await all_messages(store))
     lease = Lease(database, CHECKPOINT, "tests", silence_max_s=0.0)
     held = await lease.acquire()
     assert held is not None
@@ -237,11 +275,11 @@ async def consume_with_a_crash(
         raise CrashError
 
     monkeypatch.setattr(projection, "apply", crash)
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+    async with consuming(amqp_url, await store.log_id(), prefix=prefix) as consumer:
         with pytest.raises(CrashError):
             await consume(consumer, Follower(store, projection))
-        await publish_all(amqp_url, prefix, (await all_messages(store))[:1])
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+        await publish_all(amqp_url, prefix, await store.log_id(), (await all_messages(store))[:1])
+    async with consuming(amqp_url, await store.log_id(), prefix=prefix) as consumer:
         return len((await consumer.batch()).messages)
 
 
@@ -324,6 +362,21 @@ async def test_many_parked_customers_end_the_projector(
     with pytest.raises(ExceptionGroup) as raised:
         await Projector(database_url).run()
     assert raised.group_contains(TooManyParked)
+
+
+async def test_many_rows_at_another_version_end_the_projector(
+    database: Database, store: EventStore, database_url: str
+) -> None:
+    for number in range(REPAIRED_ROWS_MAX + 1):
+        await append(store, created(f"cus_{number}"))
+    async with running(Projector(database_url).run()):
+        await arrived(database, Position(REPAIRED_ROWS_MAX + 1))
+    await database.execute("UPDATE read_model.customers SET version = 7")
+    for number in range(REPAIRED_ROWS_MAX + 1):
+        await append(store, updated(f"cus_{number}", Details(name="Jen")))
+    with pytest.raises(ExceptionGroup) as raised:
+        await Projector(database_url).run()
+    assert raised.group_contains(OutOfStep)
 
 
 async def test_a_parked_customer_is_tried_again_and_again(

@@ -29,7 +29,7 @@ from chaching.broker import topology
 from chaching.broker.consumer import consuming
 from chaching.broker.publisher import publishing
 from chaching.domain.customer import CustomerDeleted
-from chaching.envelope import Position, RecordedEvent
+from chaching.envelope import LogId, Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import CHANNEL
 from chaching.eventstore.errors import Fenced
@@ -67,6 +67,7 @@ async def test_the_whole_log_is_published_in_order(
         await received(subscriber, head)
     assert_every_event_in_order(subscriber.received, head)
     assert subscriber.positions == list(range(1, head + 1))
+    assert subscriber.sources == {f"urn:uuid:{await store.log_id()}"}
 
 
 async def test_what_comes_later_is_published_at_the_doorbell(
@@ -200,7 +201,7 @@ async def test_a_full_queue_stops_the_relay_until_there_is_room(
     ):
         await eventually(lambda: epoch_is(database, 3), "the broker refused, and again")
         assert 1 <= await checkpoint(database, LEASE_NAME) < head
-        async with running(drain(amqp_url, bare_prefix)):
+        async with running(drain(amqp_url, bare_prefix, await store.log_id())):
             await published(database, head)
         await received(subscriber, head)
     assert_every_event_in_order(subscriber.received, head)
@@ -279,8 +280,8 @@ async def epoch_is(database: Database, least: int) -> bool:
     return row["epoch"] >= least
 
 
-async def drain(amqp_url: str, prefix: str) -> None:
-    async with consuming(amqp_url, prefix=prefix) as consumer:
+async def drain(amqp_url: str, prefix: str, log_id: LogId) -> None:
+    async with consuming(amqp_url, log_id, prefix=prefix) as consumer:
         while True:
             await consumer.acknowledge(await consumer.batch())
 

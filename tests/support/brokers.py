@@ -13,8 +13,10 @@ from aiormq.connection import Connection
 from chaching.broker import messages, topology
 from chaching.broker.connection import connected
 from chaching.broker.messages import EventMessage
-from chaching.envelope import Position, StreamKey
+from chaching.envelope import LogId, Position, StreamKey
 
+LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000001")
+OTHER_LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000002")
 UNREACHABLE = "amqp://nobody:nothing@127.0.0.1:1/"
 
 
@@ -30,6 +32,7 @@ class Subscriber:
     """Another service: a queue of its own, bound to all events, and what came, in order."""
 
     def __init__(self) -> None:
+        self.sources: set[str] = set()
         self.received: list[EventMessage] = []
 
     @property
@@ -38,7 +41,10 @@ class Subscriber:
 
     async def take(self, delivered: DeliveredMessage) -> None:
         headers = delivered.header.properties.headers or {}
-        self.received.append(messages.decode(headers, delivered.body))
+        source = str(headers["cloudEvents:source"])
+        self.sources.add(source)
+        log_id = LogId(source.removeprefix(messages.SOURCE_PREFIX))
+        self.received.append(messages.decode(headers, delivered.body, log_id))
 
     async def has_all_up_to(self, head: Position) -> bool:
         await asyncio.sleep(0)

@@ -4,8 +4,9 @@ Theory of operation. One process at a time holds the lease ``relay``; others sta
 connection open and take over within seconds. A relay that cannot reach the broker does not ask for
 the lease. The leader reads the log after the checkpoint, wakes at the doorbell or at the latest
 every ``POLL_S``, and publishes in order with up to a window of messages unconfirmed, reading ahead
-while confirms arrive. A second task moves the checkpoint to the highest position below which
-everything is confirmed. The log is the outbox; there is no second table.
+while confirms arrive. Every message names the log, whose id the leader reads first. A second task
+moves the checkpoint to the highest position below which everything is confirmed. The log is the
+outbox; there is no second table.
 
 Guarantees: every event reaches every bound queue at least once, in the order of positions; a
 repetition starts at the checkpoint. Only a queue that refuses (because it is full) may see, before
@@ -37,7 +38,7 @@ from chaching.broker import topology
 from chaching.broker.errors import BrokerUnavailable, NotPublished
 from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import Publisher, publishing
-from chaching.envelope import Position, RecordedEvent, Undecodable
+from chaching.envelope import LogId, Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
 from chaching.eventstore.errors import Fenced, Unavailable
@@ -117,26 +118,27 @@ class Leadership:
         """Publish until something ends it.
 
         Raises:
-            Fenced, NotPublished, Unavailable, BrokerUnavailable, Undecodable: in a group.
+            Fenced, NotPublished, Unavailable, BrokerUnavailable, Undecodable: alone or in a group.
         """
+        log_id = await self._store.log_id()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish())
+            tasks.create_task(self._publish(log_id))
             tasks.create_task(self._move_checkpoint())
 
-    async def _publish(self) -> None:
+    async def _publish(self, log_id: LogId) -> None:
         # when publishing ends, the other task first notes what was confirmed, then says so
         with suppress(NotPublished):
             while True:
                 async with listening(self._database) as doorbell:
-                    await self._publish_until_deaf(doorbell)
+                    await self._publish_until_deaf(log_id, doorbell)
 
-    async def _publish_until_deaf(self, doorbell: Listener) -> None:
+    async def _publish_until_deaf(self, log_id: LogId, doorbell: Listener) -> None:
         """Publish what comes; return when something came and the doorbell had not rung."""
         silent = False
         while True:
             events = await self._store.read_all(self._published, READ_MAX_EVENTS)
             if events:
-                await self._publish_events(events)
+                await self._publish_events(log_id, events)
                 if silent:
                     return
                 continue
@@ -144,12 +146,12 @@ class Leadership:
             await doorbell.wait(POLL_S)
             silent = self._now() - asked_at >= POLL_S
 
-    async def _publish_events(self, events: Sequence[RecordedEvent]) -> None:
+    async def _publish_events(self, log_id: LogId, events: Sequence[RecordedEvent]) -> None:
         messages = await self._decoded(events)
         if self._now() - self._proved_at > PROOF_MAX_S:
             await self._lease.renew(self._held)
             self._proved_at = self._now()
-        await self._publisher.publish(messages)
+        await self._publisher.publish(log_id, messages)
         self._published = messages[-1].position
 
     async def _decoded(self, events: Sequence[RecordedEvent]) -> list[EventMessage]:

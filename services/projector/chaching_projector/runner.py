@@ -3,9 +3,11 @@
 Theory of operation. One process at a time holds the lease ``projection.customers``; the queue's
 single active consumer is a second guard. The holder runs three loops that take turns:
 
-- consume (with a broker): take a batch, ask the cursor, apply it in one transaction together with
-  the checkpoint, then acknowledge. Before the commit nothing is acknowledged, so a crash brings the
-  batch again and the cursor skips what was applied. Exactly once in effect;
+- consume (with a broker): take a batch, refuse what another log said (its id is read once a
+  holding; a position of another log means nothing here), ask the cursor, apply it in one
+  transaction together with the checkpoint, then acknowledge. Before the commit nothing is
+  acknowledged, so a crash brings the batch again and the cursor skips what was applied. Exactly
+  once in effect;
 - watch: when the log goes beyond the checkpoint and nothing has moved for a while (at once, at the
   doorbell, without a broker), read the log. So a broker that is away, was emptied or lost messages
   delays the read model by ``STALL_MAX_S`` and costs nothing else. A new holder begins this way;
@@ -22,6 +24,7 @@ import asyncio
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,7 +45,7 @@ from chaching_projector.projections.customers.projection import (
     CustomersProjection,
     TooManyParked,
 )
-from chaching_projector.projections.customers.steps import item_of
+from chaching_projector.projections.customers.steps import OutOfStep, item_of
 from chaching_projector.projections.customers.writer import SESSION_SETTINGS
 
 LEASE_NAME: Final = "projection.customers"
@@ -85,12 +88,15 @@ class Projector:
         """Keep the read model up to date.
 
         Raises:
-            TooManyParked: this code must be wrong; nothing is skipped.
+            TooManyParked, OutOfStep: this code must be wrong; nothing is skipped.
         """
         await self._database.open()
         try:
             await supervised(
-                "projector", self._lead, expected=(Unavailable, Fenced), fatal=(TooManyParked,)
+                "projector",
+                self._lead,
+                expected=(Unavailable, Fenced),
+                fatal=(TooManyParked, OutOfStep),
             )
         finally:
             await self._database.close()
@@ -113,10 +119,11 @@ class Projector:
         return Follower(self._store, projection)
 
     async def _consume(self, follower: Follower, amqp_url: str) -> None:
+        log_id = await retried(self._store.log_id, on=Unavailable)
         backoff = BackOff()
         while True:
             try:
-                async with consuming(amqp_url, prefix=self._prefix) as consumer:
+                async with consuming(amqp_url, log_id, prefix=self._prefix) as consumer:
                     logger().info("queue_opened")
                     backoff.reset()
                     await consume(consumer, follower)
@@ -208,8 +215,8 @@ async def consume(consumer: Consumer, follower: Follower) -> None:
     """
     while True:
         batch = await consumer.batch()
-        for reason in batch.refused:
-            logger().error("message_refused", reason=reason)
+        for reason, count in Counter(batch.refused).items():
+            logger().error("message_refused", reason=reason, messages=count)
         await follower.take(batch.messages)
         await consumer.acknowledge(batch)
 

@@ -4,9 +4,9 @@ Theory of operation. One connection of its own, at most ``PREFETCH_MESSAGES`` un
 A batch is what has arrived when the first message is there, after a short wait for company.
 Acknowledging a batch acknowledges everything up to its last message, so batches must be
 acknowledged in order, each after its effect is committed. A message is never put back: what is not
-acknowledged when the connection ends is delivered again, in order. What is no message of ours is
-refused and goes to the dead queue. The heartbeat makes the broker drop a paused consumer within
-``2 * HEARTBEAT_S`` and give the queue to the next one.
+acknowledged when the connection ends is delivered again, in order. What is no message of ours, or
+one of another log, is refused and goes to the dead queue. The heartbeat makes the broker drop a
+paused consumer within ``2 * HEARTBEAT_S`` and give the queue to the next one.
 """
 
 # aiormq's types are partial; they end in this package.
@@ -30,8 +30,8 @@ from pamqp.header import ContentHeader
 from chaching.broker import messages, topology
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
 from chaching.broker.errors import BrokerUnavailable, translated
-from chaching.broker.messages import EventMessage
-from chaching.envelope import Undecodable
+from chaching.broker.messages import EventMessage, OtherLog
+from chaching.envelope import LogId, Undecodable
 
 PREFETCH_MESSAGES: Final = 2_000
 BATCH_MAX_MESSAGES: Final = 500
@@ -50,8 +50,9 @@ class Batch(msgspec.Struct):
 class Consumer:
     """The consuming side of one connection; see the module for what it promises."""
 
-    def __init__(self, connection: Connection, queue: str) -> None:
+    def __init__(self, connection: Connection, queue: str, log_id: LogId) -> None:
         self._queue = queue
+        self._log_id = log_id
         self._arrived: deque[DeliveredMessage] = deque()
         self._news = asyncio.Event()
         self._lost: str | None = None
@@ -108,8 +109,8 @@ class Consumer:
             delivered = self._arrived.popleft()
             tag = delivered.delivery_tag or 0
             try:
-                message = _decoded(delivered)
-            except Undecodable as error:
+                message = _decoded(delivered, self._log_id)
+            except (OtherLog, Undecodable) as error:
                 batch.refused.append(str(error))
                 await self._refuse(tag)
             else:
@@ -124,8 +125,10 @@ class Consumer:
 
 
 @asynccontextmanager
-async def consuming(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGenerator[Consumer]:
-    """Connect, declare the topology, and yield a consumer of the projector's queue.
+async def consuming(
+    amqp_url: str, log_id: LogId, *, prefix: str = topology.PREFIX
+) -> AsyncGenerator[Consumer]:
+    """Connect, declare the topology, and yield a consumer of the projector's queue for one log.
 
     Raises:
         BrokerUnavailable: no connection to be had, or no answer in time.
@@ -133,7 +136,7 @@ async def consuming(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGen
     names = topology.names_under(prefix)
     async with connected(amqp_url, name="projector") as connection:
         await topology.declare(connection, names)
-        consumer = Consumer(connection, names.projector)
+        consumer = Consumer(connection, names.projector, log_id)
         await consumer.open()
         yield consumer
 
@@ -158,8 +161,8 @@ class _DeliveringChannel(Channel):
         self._consumer.arrived(await self._read_content(frame, header))
 
 
-def _decoded(delivered: DeliveredMessage) -> EventMessage:
-    return messages.decode(delivered.header.properties.headers or {}, delivered.body)
+def _decoded(delivered: DeliveredMessage, log_id: LogId) -> EventMessage:
+    return messages.decode(delivered.header.properties.headers or {}, delivered.body, log_id)
 
 
 async def _unused(_message: DeliveredMessage) -> None:

@@ -5,9 +5,10 @@ the same when it reads the log by itself. So there is one path from an event to 
 model, whichever way it travels.
 
 On the wire a message is a CloudEvent 1.0 in binary mode: its attributes stand in headers that begin
-with ``cloudEvents:``, beside them those of the log: ``position``, ``previous_position`` (the same
-customer's, 0 for none), ``version``, ``schema_version``, ``account``, ``mode`` and, when known,
-``traceparent``. The body is JSON:
+with ``cloudEvents:``, ``source`` among them, which names the log as ``urn:uuid:`` and its id: two
+logs have the same positions, and only this tells their messages apart. Beside them those of the
+log: ``position``, ``previous_position`` (the same customer's, 0 for none), ``version``,
+``schema_version``, ``account``, ``mode`` and, when known, ``traceparent``. The body is JSON:
 
 - ``object``: the customer after the event; with ``customer.deleted`` as it was;
 - ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -35,10 +36,17 @@ from chaching.domain.customer_object import (
 )
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode, mode_of
 from chaching.domain.values import ReconciliationMode, TaxId, ValidateLocation
-from chaching.envelope import Position, RecordedEvent, StreamKey, Undecodable, Version
+from chaching.envelope import (
+    LogId,
+    Position,
+    RecordedEvent,
+    StreamKey,
+    Undecodable,
+    Version,
+)
 
 SPEC_VERSION: Final = "1.0"
-SOURCE: Final = "/chaching/customers"
+SOURCE_PREFIX: Final = "urn:uuid:"
 CONTENT_TYPE: Final = "application/json"
 PERSISTENT: Final = 2
 CUSTOMER_DELETED: Final = "customer.deleted"
@@ -70,6 +78,10 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     tax: AttachedTax
     tax_ids: tuple[TaxId, ...]
+
+
+class OtherLog(Exception):  # noqa: N818 - says where a message comes from
+    """A message tells of another log; its position means nothing here."""
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +118,9 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Headers(msgspec.Struct, frozen=True, kw_only=True):
     event_id: EventId = msgspec.field(name="cloudEvents:id")
+    source: Annotated[str, msgspec.Meta(pattern="^urn:uuid:[0-9a-f-]{36}\\Z")] = msgspec.field(
+        name="cloudEvents:source"
+    )
     type: str = msgspec.field(name="cloudEvents:type")
     time: datetime = msgspec.field(name="cloudEvents:time")
     subject: CustomerId = msgspec.field(name="cloudEvents:subject")
@@ -171,14 +186,14 @@ def attached(customer: Customer) -> Attached:
     )
 
 
-def encode(message: EventMessage) -> Wire:
-    """Return a message in the form that the broker takes."""
+def encode(message: EventMessage, log_id: LogId) -> Wire:
+    """Return a message of a log in the form that the broker takes."""
     key = message.key
     mode = mode_of(livemode=key.livemode)
     headers: dict[str, str | int] = {
         "cloudEvents:specversion": SPEC_VERSION,
         "cloudEvents:id": message.event_id,
-        "cloudEvents:source": SOURCE,
+        "cloudEvents:source": SOURCE_PREFIX + log_id,
         "cloudEvents:type": message.type,
         "cloudEvents:time": message.time.isoformat(),
         "cloudEvents:subject": key.id,
@@ -205,10 +220,11 @@ def encode(message: EventMessage) -> Wire:
     )
 
 
-def decode(headers: Mapping[str, object], body: bytes) -> EventMessage:
-    """Return the message that the broker delivered.
+def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMessage:
+    """Return the message of a log that the broker delivered.
 
     Raises:
+        OtherLog: it is a message of another log.
         Undecodable: it is not one of ours.
     """
     try:
@@ -216,6 +232,8 @@ def decode(headers: Mapping[str, object], body: bytes) -> EventMessage:
         parts = _decode_body(body)
     except msgspec.MsgspecError as error:
         raise Undecodable(f"a message is broken: {error}") from error
+    if known.source != SOURCE_PREFIX + log_id:
+        raise OtherLog(f"a message of another log: {known.source}")
     previous = parts.previous_attributes
     return EventMessage(
         position=known.position,

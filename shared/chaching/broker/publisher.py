@@ -38,8 +38,8 @@ from pamqp.header import ContentHeader
 from chaching.broker import messages, topology
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
 from chaching.broker.errors import NotPublished, translated
-from chaching.broker.messages import EventMessage
-from chaching.envelope import START, Position
+from chaching.broker.messages import EventMessage, Wire
+from chaching.envelope import START, LogId, Position
 
 WINDOW_MAX_MESSAGES: Final = 1_000
 WRITE_MAX_MESSAGES: Final = 50
@@ -98,8 +98,8 @@ class Publisher:
             await self._channel.start()
         self._channel.closing.add_done_callback(lambda _: self.failed("the channel was closed"))
 
-    async def publish(self, batch: Sequence[EventMessage]) -> None:
-        """Write messages in the order given, waiting while too many are under way.
+    async def publish(self, log_id: LogId, batch: Sequence[EventMessage]) -> None:
+        """Write messages of a log in the order given, waiting while too many are under way.
 
         Raises:
             NotPublished: this publisher has ended.
@@ -108,7 +108,7 @@ class Publisher:
         while start < len(batch):
             room = await self._wait_for_room()
             end = start + min(room, WRITE_MAX_MESSAGES)
-            await self._write(batch[start:end])
+            await self._write(log_id, batch[start:end])
             start = end
 
     async def confirmed_beyond(self, position: Position) -> Position:
@@ -154,8 +154,9 @@ class Publisher:
             self._room.clear()
             await self._room.wait()
 
-    async def _write(self, batch: Sequence[EventMessage]) -> None:
-        payload = b"".join(self._channel.marshalled(self._exchange, message) for message in batch)
+    async def _write(self, log_id: LogId, batch: Sequence[EventMessage]) -> None:
+        wires = [messages.encode(message, log_id) for message in batch]
+        payload = b"".join(self._channel.marshalled(self._exchange, wire) for wire in wires)
         for message in batch:
             self._confirmations.published(message.position)
         self._progress.set()
@@ -198,8 +199,7 @@ class _ConfirmingChannel(Channel):
         self.connection.channels[self.number] = self
         await self.open(timeout=ANSWER_TIMEOUT_S)
 
-    def marshalled(self, exchange: str, message: EventMessage) -> bytes:
-        wire = messages.encode(message)
+    def marshalled(self, exchange: str, wire: Wire) -> bytes:
         properties = spec.Basic.Properties(
             content_type=messages.CONTENT_TYPE,
             delivery_mode=messages.PERSISTENT,

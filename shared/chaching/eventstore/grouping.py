@@ -2,7 +2,8 @@
 
 Guarantees: every submitted item is answered exactly once, with a result, with its own error or
 with the error of the call it travelled in. While ``in_flight_max`` calls are under way, new items
-wait and leave together, at most ``batch_max``, as soon as one comes back; with nobody waiting an
+wait and leave together, at most ``batch_max`` and none after ``weight_max`` is reached (of items
+with keys), as soon as one comes back; with nobody waiting an
 item leaves at once, so a lone caller pays no delay. Two items that share a key never travel at
 the same time, and the later one waits for the earlier one's answer. When ``waiting_max`` items
 wait, further ones are refused with Overloaded.
@@ -44,6 +45,8 @@ class Group(Generic[Item, Result]):
         *,
         keys: Callable[[Item], Sequence[Hashable]] | None = None,
         batch_max: int = BATCH_MAX_ITEMS,
+        weigh: Callable[[Item], int] | None = None,
+        weight_max: int = 1,
         in_flight_max: int = 1,
         waiting_max: int = WAITING_MAX_ITEMS,
         outages: tuple[type[Exception], ...] = (),
@@ -51,6 +54,8 @@ class Group(Generic[Item, Result]):
         self._call = call
         self._keys = keys
         self._batch_max = batch_max
+        self._weigh = weigh
+        self._weight_max = weight_max
         self._in_flight_max = in_flight_max
         self._waiting_max = waiting_max
         self._outages = outages
@@ -105,12 +110,14 @@ class Group(Generic[Item, Result]):
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
         held_back: list[tuple[Item, asyncio.Future[Result]]] = []
         held_back_keys: set[Hashable] = set()
-        while self._waiting and len(batch) < self._batch_max:
+        room = self._weight_max
+        while self._waiting and len(batch) < self._batch_max and room > 0:
             entry = self._waiting.popleft()
             keys = self._keys(entry[0])
             if self._busy_keys.isdisjoint(keys) and held_back_keys.isdisjoint(keys):
                 self._busy_keys.update(keys)
                 batch.append(entry)
+                room -= 0 if self._weigh is None else self._weigh(entry[0])
             else:
                 held_back_keys.update(keys)
                 held_back.append(entry)

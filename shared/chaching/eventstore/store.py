@@ -24,6 +24,7 @@ from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId, EventId
 from chaching.envelope import (
     NO_VERSION,
+    LogId,
     PendingEvent,
     Position,
     RecordedEvent,
@@ -45,12 +46,15 @@ APPEND_DEADLINE_S: Final = 6.0
 RETRY_PAUSE_S: Final = 0.1
 LOADS_IN_FLIGHT_MAX: Final = 2
 READ_BATCH_MAX_EVENTS: Final = 2_000
+READ_BATCH_MAX_BYTES: Final = 16 * 1024 * 1024
+APPEND_BATCH_MAX_CHARACTERS: Final = 4 * 1024 * 1024
 
 _APPEND: Final = statement("chaching.eventstore", "append_events")
 _LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
 _READ_ALL: Final = statement("chaching.eventstore", "read_all")
 _READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
 _HEAD: Final = statement("chaching.eventstore", "head")
+_LOG_ID: Final = statement("chaching.eventstore", "log_id")
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -81,7 +85,11 @@ class EventStore:
         self._on_appended = appended
         self._append_deadline_s = append_deadline_s
         self._appends: Group[PendingEvent, Appended] = Group(
-            self._append_batch, keys=_append_keys, outages=(Unavailable,)
+            self._append_batch,
+            keys=_append_keys,
+            weigh=_weight,
+            weight_max=APPEND_BATCH_MAX_CHARACTERS,
+            outages=(Unavailable,),
         )
         self._loads: Group[StreamKey, Loaded] = Group(
             self._load_batch, in_flight_max=LOADS_IN_FLIGHT_MAX, outages=(Unavailable,)
@@ -111,11 +119,13 @@ class EventStore:
     ) -> list[RecordedEvent]:
         """Return at most ``limit`` events after a position, in order, without gaps.
 
+        They are fewer when they are large: none is begun after ``READ_BATCH_MAX_BYTES``.
+
         Raises:
             Unavailable: no answer in time.
         """
         last = after + limit if up_to is None else up_to
-        rows = await self._database.fetch(_READ_ALL, after, last, limit)
+        rows = await self._database.fetch(_READ_ALL, after, last, limit, READ_BATCH_MAX_BYTES)
         return [recorded_event(row) for row in rows]
 
     async def read_stream(
@@ -139,6 +149,15 @@ class EventStore:
         """
         [row] = await self._database.fetch(_HEAD)
         return Position(row["position"])
+
+    async def log_id(self) -> LogId:
+        """Return what tells this log from every other one.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        [row] = await self._database.fetch(_LOG_ID)
+        return LogId(row["log_id"])
 
     async def drain(self) -> None:
         """Return when no append is waiting or under way."""
@@ -197,6 +216,10 @@ def recorded_event(row: Row) -> RecordedEvent:
         metadata=row["metadata"],
         recorded_at=row["recorded_at"],
     )
+
+
+def _weight(pending: PendingEvent) -> int:
+    return len(pending.payload) + len(pending.state or "")
 
 
 def _append_keys(pending: PendingEvent) -> Sequence[Hashable]:

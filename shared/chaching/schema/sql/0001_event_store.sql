@@ -3,10 +3,12 @@
 CREATE SCHEMA event_store;
 REVOKE ALL ON SCHEMA event_store FROM PUBLIC;
 
--- One row: the position of the newest event. Its lock orders all appends.
+-- One row: the position of the newest event. Its lock orders all appends. log_id tells this log from
+-- every other one: whoever restores an old copy gives it a new one, since what follows is other.
 CREATE TABLE event_store.log_head (
     singleton boolean NOT NULL DEFAULT true,
     position bigint NOT NULL,
+    log_id uuid NOT NULL DEFAULT gen_random_uuid(),
     CONSTRAINT log_head_pkey PRIMARY KEY (singleton),
     CONSTRAINT log_head_is_one_row CHECK (singleton),
     CONSTRAINT log_head_position_is_natural CHECK (position >= 0)

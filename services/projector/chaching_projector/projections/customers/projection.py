@@ -9,10 +9,15 @@ checkpoint moved and raises Fenced, upon which the holder starts over from the s
 The server ends a transaction of ours that stays idle (``writer.SESSION_SETTINGS``), so a holder
 that is paused inside one cannot keep the checkpoint's lock from the next.
 
+A row at another version than the one before its event (somebody wrote to it, or this code is wrong)
+is told as ``row_repaired`` and replaced, in the same transaction as the rest, by what the newest
+event up to the step's end says, read from the log. More than ``REPAIRED_ROWS_MAX`` in one step
+mean a bug: it stops.
+
 A refused value is isolated by halving the step; its stream is parked in the same transaction that
 applies the rest. More than ``PARKED_STREAMS_MAX`` parked streams mean a bug in this code: it stops.
 A parked stream is tried again with its newest event up to the checkpoint, from which the whole
-state follows.
+state follows, whatever the row says.
 """
 
 from __future__ import annotations
@@ -21,7 +26,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from chaching.envelope import Position, RecordedEvent, StreamKey, Version
+import msgspec
+
+from chaching.envelope import NO_VERSION, Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Unavailable, ValueRefused
 from chaching.eventstore.lease import Held, Lease
@@ -29,9 +36,12 @@ from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import retried
 from chaching.runtime.logs import logger
 from chaching_projector.projections.customers import writer
+from chaching_projector.projections.customers.rows import CustomerRow
 from chaching_projector.projections.customers.steps import (
     Item,
+    OutOfStep,
     Poison,
+    Repair,
     RowChange,
     Step,
     item_of,
@@ -39,6 +49,7 @@ from chaching_projector.projections.customers.steps import (
 )
 
 PARKED_STREAMS_MAX: Final = 10
+REPAIRED_ROWS_MAX: Final = 10
 
 
 class TooManyParked(Exception):  # noqa: N818 - says how it is
@@ -65,13 +76,15 @@ class CustomersProjection:
 
         Raises:
             Fenced: another holds the lease now, or a commit's answer was lost.
-            OutOfStep: a row is not at the version before its event.
+            OutOfStep: events do not follow one another, or many rows; nothing was applied.
             TooManyParked: nothing was applied.
         """
         step = step_of(items, self._parked)
-        while refused := await retried(partial(self._try, step), on=Unavailable):
-            step = step.without(*refused)
+        while better := await retried(partial(self._try, step), on=Unavailable):
+            step = better
         self.position = step.end
+        for repair in step.repairs:
+            _log_repaired(repair)
         for poison in step.parked:
             self._parked[poison.key] = poison
             _log_parked(poison)
@@ -84,13 +97,13 @@ class CustomersProjection:
             Unavailable: no answer in time.
         """
         for poison in list(self._parked.values()):
-            newest = await self._newest(poison)
+            newest = await self._newest(poison.key, Version(poison.version - 1), self.position)
             if newest is not None and await self._replay(poison, newest):
                 del self._parked[poison.key]
                 logger().info("stream_unparked", customer=poison.key.id, account=poison.key.account)
 
-    async def _try(self, step: Step) -> tuple[RowChange, str] | None:
-        """Commit a step; return a change that is refused, and why, if there is one."""
+    async def _try(self, step: Step) -> Step | None:
+        """Commit a step; if it cannot be, return the one to try in its place."""
         self._check_parked(step)
         try:
             async with self._database.transaction() as session:
@@ -98,8 +111,32 @@ class CustomersProjection:
                 await writer.park(session, step.parked)
                 await writer.write_rows(session, step.changes)
         except ValueRefused as error:
-            return await writer.refused_among(self._database, step.changes), str(error)
+            refused = await writer.refused_among(self._database, step.changes)
+            return step.without(refused, str(error))
+        except OutOfStep as error:
+            return await self._repaired(step, error)
         return None
+
+    async def _repaired(self, step: Step, error: OutOfStep) -> Step:
+        """Return the step that replaces rows at whatever version they stand."""
+        keys = [change.row.key for change in step.changes]
+        versions = await writer.row_versions(self._database, keys)
+        found = [versions.get(key, NO_VERSION) for key in keys]
+        wrong = [(c, at) for c, at in zip(step.changes, found, strict=True) if at != c.before]
+        if not 0 < len(wrong) <= REPAIRED_ROWS_MAX - len(step.repairs):
+            raise error
+        for change, at in wrong:
+            step = step.repairing(change, at, await self._true_row(change, step.end))
+        return step
+
+    async def _true_row(self, change: RowChange, up_to: Position) -> CustomerRow:
+        """Return the row as the log has it; what is parked in the same step does not count."""
+        after = Version(change.row.version - 1)
+        newest = await self._newest(change.row.key, after, up_to)
+        if newest is None:
+            raise OutOfStep(f"the log has no version {change.row.version} of this customer")
+        changes = step_of([item_of(newest)], ()).changes
+        return changes[0].row if changes else change.row
 
     def _check_parked(self, step: Step) -> None:
         parked = len(self._parked) + len(step.parked)
@@ -108,12 +145,13 @@ class CustomersProjection:
                 f"{parked} streams cannot be applied, the newest because: {step.parked[-1].reason}"
             )
 
-    async def _newest(self, poison: Poison) -> RecordedEvent | None:
-        """Return the newest event of a parked stream that is not after the checkpoint."""
+    async def _newest(
+        self, key: StreamKey, version: Version, up_to: Position
+    ) -> RecordedEvent | None:
+        """Return the newest event of a stream after a version and not after a position."""
         newest: RecordedEvent | None = None
-        version = Version(poison.version - 1)
-        while events := await self._store.read_stream(poison.key, version):
-            past = [event for event in events if event.position <= self.position]
+        while events := await self._store.read_stream(key, version):
+            past = [event for event in events if event.position <= up_to]
             newest = past[-1] if past else newest
             if len(past) < len(events):
                 break
@@ -121,28 +159,36 @@ class CustomersProjection:
         return newest
 
     async def _replay(self, poison: Poison, newest: RecordedEvent) -> bool:
-        item = item_of(newest)
-        if isinstance(item, Poison):
+        step = step_of([item_of(newest)], ())
+        if not step.changes:
             return False
-        step = step_of([item], ())
-        changes = [_from(change, poison) for change in step.changes]
-        if not changes:
-            return False
+        [change] = step.changes
+        versions = await writer.row_versions(self._database, [poison.key])
+        found = versions.get(poison.key, NO_VERSION)
         try:
             async with self._database.transaction() as session:
                 at = self.position
                 await self._lease.advance(self._held, at, at, within=session)
-                await writer.write_rows(session, changes)
+                await writer.write_rows(session, [msgspec.structs.replace(change, before=found)])
                 await writer.unpark(session, poison.key)
         except ValueRefused:
             return False
+        if found != (expected := Version(poison.version - 1)):
+            _log_repaired(
+                Repair(key=poison.key, found=found, expected=expected, written=change.row.version)
+            )
         return True
 
 
-def _from(change: RowChange, poison: Poison) -> RowChange:
-    """Return the change as from the row that stood when the stream was parked."""
-    return RowChange(
-        before=Version(poison.version - 1), first_position=poison.position, row=change.row
+def _log_repaired(repair: Repair) -> None:
+    logger().error(
+        "row_repaired",
+        account=repair.key.account,
+        livemode=repair.key.livemode,
+        customer=repair.key.id,
+        found=repair.found,
+        expected=repair.expected,
+        written=repair.written,
     )
 
 

@@ -37,19 +37,33 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True):
     row: CustomerRow
 
 
+class Repair(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that stood at another version than the one before its event, and where it goes."""
+
+    key: StreamKey
+    found: Version
+    expected: Version
+    written: Version
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes of a range of the log that ends at ``end``, and the streams that it parks."""
+    """The changes of a range of the log that ends at ``end``, and the streams that it parks.
+
+    Some of its changes may repair a row that stood at another version.
+    """
 
     end: Position
     changes: tuple[RowChange, ...]
     parked: tuple[Poison, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     def without(self, refused: RowChange, reason: str) -> Step:
         """Return the step that parks a stream instead of changing its row."""
         key = refused.row.key
+        expected = [repair.expected for repair in self.repairs if repair.key == key]
         poison = Poison(
             key=key,
-            version=Version(refused.before + 1),
+            version=Version((expected or [refused.before])[0] + 1),
             position=refused.first_position,
             reason=reason,
         )
@@ -57,11 +71,22 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             end=self.end,
             changes=tuple(c for c in self.changes if c is not refused),
             parked=(*(p for p in self.parked if p.key != key), poison),
+            repairs=tuple(r for r in self.repairs if r.key != key),
+        )
+
+    def repairing(self, change: RowChange, found: Version, row: CustomerRow) -> Step:
+        """Return the step that replaces the row that stands at ``found``, whatever it says."""
+        repair = Repair(key=row.key, found=found, expected=change.before, written=row.version)
+        other = msgspec.structs.replace(change, before=found, row=row)
+        return msgspec.structs.replace(
+            self,
+            changes=tuple(other if c is change else c for c in self.changes),
+            repairs=(*self.repairs, repair),
         )
 
 
 class OutOfStep(Exception):  # noqa: N818 - says how the rows are
-    """The events do not follow the rows: something was skipped or applied twice. A bug."""
+    """The events do not follow one another, or too many rows: this code must be wrong."""
 
 
 class _Newest(msgspec.Struct):

@@ -1,17 +1,19 @@
 """Writes a step's rows and parked streams, in the transaction that moves the checkpoint.
 
 Each row must stand at the version before the first event that the step applies to it. Another
-version means that an event was skipped or is being applied twice, and nothing is written.
+version means that an event was skipped or is being applied twice, or that somebody else wrote, and
+nothing is written; ``row_versions`` then tells which rows stand elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, StreamKey, Version
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import KEYED_LOOKUPS, Database, Row, Session
 from chaching.eventstore.errors import ValueRefused
 from chaching.eventstore.statements import statement
 from chaching_projector.projections.customers.rows import CustomerRow
@@ -28,6 +30,7 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 
 _INSERT: Final = statement(PACKAGE, "insert_customers")
 _UPDATE: Final = statement(PACKAGE, "update_customers")
+_VERSIONS: Final = statement(PACKAGE, "row_versions")
 _PARK: Final = statement(PACKAGE, "park_streams")
 _PARKED: Final = statement(PACKAGE, "parked_streams")
 _UNPARK: Final = statement(PACKAGE, "unpark_stream")
@@ -49,6 +52,12 @@ async def write_rows(session: Session, changes: Sequence[RowChange]) -> None:
         written += await session.execute(_UPDATE, *_columns(old), befores)
     if written != len(changes):
         raise OutOfStep(f"{len(changes) - written} of {len(changes)} rows are at another version")
+
+
+async def row_versions(database: Database, keys: Sequence[StreamKey]) -> dict[StreamKey, Version]:
+    """Return the versions of the rows that there are; raises Unavailable."""
+    rows = await database.fetch(_VERSIONS, *_key_columns(keys))
+    return {_key(row): Version(row["version"]) for row in rows}
 
 
 async def refused_among(database: Database, changes: Sequence[RowChange]) -> RowChange:
@@ -80,7 +89,7 @@ async def parked_streams(database: Database) -> list[Poison]:
     """Return all parked streams, the oldest first; raises Unavailable."""
     return [
         Poison(
-            key=StreamKey(AccountId(row["account"]), row["livemode"], CustomerId(row["id"])),
+            key=_key(row),
             version=Version(row["first_version"]),
             position=Position(row["first_position"]),
             reason=row["reason"],
@@ -93,11 +102,16 @@ async def _is_refused(database: Database, changes: Sequence[RowChange]) -> bool:
     try:
         async with database.session() as session:
             await session.execute("BEGIN")
-            await write_rows(session, changes)
+            with suppress(OutOfStep):  # what is refused is refused before rows are counted
+                await write_rows(session, changes)
             await session.execute("ROLLBACK")
     except ValueRefused:
         return True
     return False
+
+
+def _key(row: Row) -> StreamKey:
+    return StreamKey(AccountId(row["account"]), row["livemode"], CustomerId(row["id"]))
 
 
 def _columns(changes: Sequence[RowChange]) -> tuple[list[object], ...]:
