@@ -149,10 +149,7 @@ def message_of(recorded: RecordedEvent) -> EventMessage:
     """
     event = envelope.decode_event(recorded)
     [customer] = envelope.decode_customers([recorded])
-    try:
-        metadata = envelope.decode_metadata(recorded)
-    except msgspec.MsgspecError as error:
-        raise Undecodable(f"the metadata of a {recorded.type} is broken: {error}") from error
+    metadata = envelope.decode_metadata(recorded)
     shown = customer_object(customer)
     if isinstance(event, CustomerDeleted) and not customer.deleted:
         raise Undecodable("the state beside a CustomerDeleted is not deleted")
