@@ -20,7 +20,7 @@ from chaching_api.fresh import new_id
 
 # one after the other, each with a time-out of its own, these would take minutes
 UPDATES = 30
-RETRIEVES = 600
+RETRIEVES = 60
 OUTAGE_LIMIT_S = 15.0
 APPEND_DEADLINE_S = 1.0
 

@@ -14,6 +14,7 @@ from tests.support.waiting import LIMIT_S, eventually
 from chaching.envelope import START, PendingEvent
 from chaching.eventstore.database import ACQUIRE_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database
 from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.grouping import BATCH_MAX_ITEMS
 from chaching.eventstore.store import APPEND_DEADLINE_S, Appended, EventStore
 from chaching.local.postgres import PrivatePostgres
 from chaching.schema.migrations import migrate
@@ -22,6 +23,7 @@ WRITERS = 24
 APPENDS_BEFORE = 300
 APPENDS_AFTER = 300
 SHORT_DEADLINE_S = 1.0
+LOADS = 8 * BATCH_MAX_ITEMS
 # a machine that is busy may be late; a read waits for a session and for its statement
 LATE_S = 2.0
 READ_LIMIT_S = ACQUIRE_TIMEOUT_S + STATEMENT_TIMEOUT_S
@@ -164,6 +166,8 @@ async def all_unavailable(store: EventStore, deadline_s: float) -> None:
         store.read_all(START),
         store.read_stream(key("cus_away")),
         store.head(),
+        # more than leave in one go: those who wait are told as well
+        *(store.load(key(f"cus_{number}")) for number in range(LOADS)),
     ]
     started_s = time.monotonic()
     answers = await asyncio.gather(*calls, return_exceptions=True)

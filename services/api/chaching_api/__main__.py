@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +21,7 @@ from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
 GATEWAY_SESSIONS_MAX: Final = 8
+OPEN_FILES_MAX: Final = 65_536
 GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
@@ -27,6 +29,7 @@ def gateway() -> None:
     """Serve the API until a signal comes."""
     settings = config.read_or_exit(config.GatewayConfig)
     logs.configure(settings.log_level)
+    _allow_connections()
     lifecycle.run(lambda: serve(settings))
 
 
@@ -61,6 +64,14 @@ async def serve(settings: config.GatewayConfig) -> None:
         await asyncio.wait({ringing})
         await database.close()
         logs.logger().info("gateway_stopped")
+
+
+def _allow_connections() -> None:
+    """Lift the limit on open files, which bounds connections, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settle_memory() -> None:
