@@ -44,6 +44,8 @@ from chaching.eventstore.statements import statement
 
 APPEND_DEADLINE_S: Final = 6.0
 RETRY_PAUSE_S: Final = 0.1
+# one is on its way while the other commits; more would only make the groups smaller
+APPENDS_IN_FLIGHT_MAX: Final = 2
 LOADS_IN_FLIGHT_MAX: Final = 2
 READ_BATCH_MAX_EVENTS: Final = 2_000
 READ_BATCH_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -89,6 +91,7 @@ class EventStore:
             keys=_append_keys,
             weigh=_weight,
             weight_max=APPEND_BATCH_MAX_CHARACTERS,
+            in_flight_max=APPENDS_IN_FLIGHT_MAX,
             outages=(Unavailable,),
         )
         self._loads: Group[StreamKey, Loaded] = Group(
