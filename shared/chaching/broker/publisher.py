@@ -12,7 +12,7 @@ So, while one of several queues refuses, each new attempt gives the others one m
 whole window.
 
 aiormq's own publishing keeps three futures and a task for each message; this channel writes many
-messages at once and counts the confirms, which is about four times as fast.
+messages at once and counts the confirms.
 """
 
 # aiormq's types are partial; they end in this package.

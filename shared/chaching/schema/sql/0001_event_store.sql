@@ -18,8 +18,8 @@ INSERT INTO event_store.log_head (position) VALUES (0);
 
 -- payload: what changed. state: the customer after the event; null on version 1, where the fold
 -- of one event is as near. Both are the exact bytes that were appended (json, not jsonb).
--- The keys of its indices begin with the column that differs soonest, which makes an append a fifth
--- cheaper than beginning with account and mode.
+-- The keys of its indices begin with the column that differs soonest, which makes an append a
+-- seventh cheaper than beginning with account and mode.
 -- invoice_prefix: the prefix that this event takes for its customer, for good.
 CREATE TABLE event_store.events (
     position bigint NOT NULL,
