@@ -11,7 +11,7 @@ every request.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -33,13 +33,22 @@ from chaching_api.requests import (
     is_idempotency_key,
 )
 
-Endpoint: TypeAlias = Callable[[web.Request], Awaitable[bytes]]
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 JSON: Final = "application/json"
 SERVER_NAME: Final = "Chaching"
 OUR_FAULT: Final = 500
 LOGGED_ID_CHARACTERS_MAX: Final = 64
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A success that is more than the bytes of a JSON object: headers of its own, another type."""
+
+    body: bytes
+    headers: Mapping[str, str] = {}
+    content_type: str = JSON
+
+
+Endpoint: TypeAlias = Callable[[web.Request], Awaitable[bytes | Answer]]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RequestHandled(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -73,11 +82,11 @@ def bounded(endpoint: Endpoint) -> Handler:
         failure: Failure | None = None
         try:
             version = answered_version(request.headers.get("Stripe-Version"))
-            body = await endpoint(request)
+            answer = await endpoint(request)
         except Exception as raised:  # noqa: BLE001 - nothing that is raised leaves as it is
             failure = _failure(request, raised)
-            body = envelope(failure)
-        response = response_of(body, failure, request_id, version)
+            answer = envelope(failure)
+        response = response_of(answer, failure, request_id, version)
         idempotency_key = request.headers.get("Idempotency-Key", "")
         if is_idempotency_key(idempotency_key):
             response.headers["Idempotency-Key"] = idempotency_key
@@ -88,7 +97,7 @@ def bounded(endpoint: Endpoint) -> Handler:
 
 
 def response_of(
-    body: bytes, failure: Failure | None, request_id: str, version: str
+    answer: bytes | Answer, failure: Failure | None, request_id: str, version: str
 ) -> web.Response:
     """Return the answer with the headers that every answer has."""
     headers = CIMultiDict(
@@ -100,10 +109,14 @@ def response_of(
             "Server": SERVER_NAME,
         }
     )
+    if isinstance(answer, Answer):
+        headers["Content-Type"] = answer.content_type
+        headers.update(answer.headers)
+        return web.Response(body=answer.body, headers=headers)
     if failure is None:
-        return web.Response(body=body, headers=headers)
+        return web.Response(body=answer, headers=headers)
     headers.update(failure.headers)
-    return web.Response(body=body, status=failure.status, headers=headers)
+    return web.Response(body=answer, status=failure.status, headers=headers)
 
 
 async def unknown_url(request: web.Request) -> bytes:
