@@ -174,7 +174,8 @@ def test_another_merge_is_found_out(planted: Merge) -> None:
     moved_on = [living(IDS[0], "a@x.io"), living(IDS[1], "b@x.io")]
     every = ListInput(limit=len(IDS) - 1), None
     by_email = ListInput(email="a@x.io"), None
-    cases = [(every, stored, []), (every, stored, moved_on), (by_email, stored, moved_on)]
+    nobody: list[Customer] = []
+    cases = [(every, stored, nobody), (every, stored, moved_on), (by_email, stored, moved_on)]
     assert not all(is_true(planted, *case) for case in cases)
     assert all(is_true(page_of, *case) for case in cases)
 
