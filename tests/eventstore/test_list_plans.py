@@ -137,6 +137,34 @@ async def test_plans_that_were_made_over_few_or_like_customers_serve_many(
         await pages_are_short_walks(session)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (
+            "list_from_newest",
+            "(c.created, c.id) < ($6, $7)",
+            "(c.created < $6 OR c.created = $6 AND c.id < $7)",
+        ),
+        ("list_from_oldest", "ORDER BY c.created, c.id", "ORDER BY c.created + 0, c.id"),
+        ("list_email_from_newest", "c.email COLLATE", "c.email || '' COLLATE"),
+    ],
+    ids=["not begun at its place", "sorted", "not by email"],
+)
+async def test_a_page_that_reads_more_is_found_out(
+    keyed: Database, name: str, old: str, new: str
+) -> None:
+    await fill(keyed)
+    async with keyed.session() as session:
+        await prepare(session)
+        sql = statement("chaching_api.reads", name)
+        assert sql.count(old) == 1
+        types = f"{PAGE_TYPES}, text" if "email" in name else PAGE_TYPES
+        await session.execute(f"DEALLOCATE {name}")
+        await session.execute(f"PREPARE {name} ({types}) AS {sql.replace(old, new)}")
+        with pytest.raises(AssertionError):
+            await pages_are_short_walks(session)
+
+
 async def test_customers_of_the_tail_make_a_page_longer_by_no_more_than_their_number(
     keyed: Database,
 ) -> None:
