@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import msgspec
 import pytest
@@ -321,3 +322,46 @@ async def test_lists_that_wait_together_each_get_their_own(
     found = await asyncio.gather(*(ids(client, query) for client, query in [*wanted, *strange]))
     assert found == [[f"cus_{n - 1:02}"] for n in range(1, 30)] + [["cus_29"]] * 30
     assert len(await database.fetch("SELECT 1 FROM read_model.customers")) == 0
+
+
+# --- expand -------------------------------------------------------------------------------------
+
+
+@LAGS
+async def test_what_is_attached_to_the_customers_of_a_page_is_shown_when_expanded(
+    lister: Client, store: EventStore, projected: Projected, lag: int | None
+) -> None:
+    for number in (1, 2):
+        details = Details(source=f"src_{number}", payment_method=f"pm_{number}")
+        await append(store, created(f"cus_{number}", details))
+    await project(projected, lag)
+    answer = await listed(lister, "expand[]=data.default_source&expand[]=data.sources")
+    plain = await listed(lister)
+    assert [customer["default_source"] for customer in plain.json["data"]] == ["src_2", "src_1"]
+    for number, customer, unexpanded in zip(
+        (2, 1), answer.json["data"], plain.json["data"], strict=True
+    ):
+        source: dict[str, Any] = {
+            "id": f"src_{number}",
+            "object": "source",
+            "customer": f"cus_{number}",
+            "metadata": {},
+        }
+        assert customer["default_source"] == source
+        assert customer["sources"]["data"] == [source]
+        added = {"default_source": unexpanded["default_source"]}
+        assert {k: v for k, v in customer.items() if k != "sources"} | added == unexpanded
+    assert answer.json | {"data": []} == plain.json | {"data": []}
+
+
+async def test_a_customer_deleted_while_its_page_is_expanded_is_shown_as_it_stood(
+    lister: Client, store: EventStore, projected: Projected, database: Database
+) -> None:
+    await append(store, created("cus_1", Details(name="Jane", source="src_1")))
+    await projected.but(0)
+    await append(store, deleted("cus_1"))
+    # as a page that was read before the deletion, whose customer is loaded after it
+    await database.execute("UPDATE event_store.checkpoints SET position = 2")
+    answer = await listed(lister, "expand[]=data.default_source")
+    [customer] = answer.json["data"]
+    assert (customer["name"], customer["default_source"]["id"]) == ("Jane", "src_1")

@@ -7,8 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from chaching.domain.customer import Customer, NoSuchCustomer
-from chaching.domain.customer_object import render
+from chaching.domain.customer import NoSuchCustomer
 from chaching.domain.ids import CustomerId
 from chaching.envelope import StreamKey
 from chaching.eventstore.store import EventStore
@@ -18,8 +17,9 @@ from chaching_api.boundary import Answer, bounded
 from chaching_api.errors import NoSuchCursor
 from chaching_api.parameters import ListInput
 from chaching_api.reads.lists import Lists
-from chaching_api.reads.walk import Listed, Page, Place, place_of, walk_of
+from chaching_api.reads.walk import Place, place_of, walk_of
 from chaching_api.requests import Call, is_customer_id, read_call
+from chaching_api.resources.elements import elements
 
 READ: Final = "customers:read"
 URL: Final = "/v1/customers"
@@ -52,7 +52,8 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
         wanted = parameters.read_list(call.tree)
         walk = walk_of(wanted, await self._cursor(call, wanted))
         page = await self.lists.page((call.key.account, call.key.livemode), walk)
-        body = _rendered(page)
+        data = await elements(self.store, call, page.customers, wanted.expand)
+        body = _encode(_ListObject(data=data, has_more=page.has_more))
         if page.unseen_events:
             return Answer(body=body, headers={LAG: f"{page.unseen_events}"})
         return body
@@ -82,14 +83,3 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
 
 def _no_such_cursor(missing: NoSuchCustomer, param: str) -> NoSuchCursor:
     return NoSuchCursor(f"{missing}", param=param)
-
-
-def _rendered(page: Page) -> bytes:
-    data = [msgspec.Raw(_element(listed)) for listed in page.customers]
-    return _encode(_ListObject(data=data, has_more=page.has_more))
-
-
-def _element(listed: Listed) -> bytes:
-    """Return a customer as a retrieve answers it."""
-    content = listed.content
-    return render(content) if isinstance(content, Customer) else content
