@@ -1,7 +1,7 @@
 -- purpose: customers between two places, the oldest first
 -- parameters: $1 text account, $2 boolean livemode, $3 text test clock ('' for none),
---   $4 bigint created and $5 text id of the place after which, $6 bigint created and $7 text id
---   of the place before which, $8 text[] ids to leave out, $9 bigint limit
+--   $4 bigint created, $5 text id, both of the place after which, $6 bigint created, $7 text id,
+--   both of the place before which, $8 text[] ids to leave out, $9 bigint limit
 -- result: id text, created bigint, body text
 -- note: NOT IN is hashed once; an array in its place would be searched for every row
 SELECT c.id, c.created, c.body
