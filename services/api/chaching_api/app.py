@@ -15,14 +15,20 @@ from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
 from chaching_api.reads.retrieve import Retrieve
+from chaching_api.reads.search import CustomerSearches
+from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
 
 
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
-    """What the application is given; it opens and closes none of it."""
+    """What the application is given; it opens and closes none of it.
+
+    ``searches`` is the same database with sessions for searches.
+    """
 
     database: Database
+    searches: Database
     store: EventStore
 
 
@@ -36,14 +42,18 @@ def create_app(dependencies: Dependencies) -> web.Application:
     async def find(key_hash: bytes) -> ApiKey | None:
         return await find_key(database, key_hash)
 
+    authenticator = Authenticator(find)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
     customers = Customers(
-        authenticator=Authenticator(find),
+        authenticator=authenticator,
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
         store=store,
     )
-    app.add_routes([*customers.routes(), *Health(database).routes()])
+    search = CustomerSearch(
+        authenticator=authenticator, searches=CustomerSearches(dependencies.searches)
+    )
+    app.add_routes([*search.routes(), *customers.routes(), *Health(database).routes()])
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

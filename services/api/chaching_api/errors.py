@@ -92,6 +92,10 @@ class LostRace(Exception):  # noqa: N818 - a lost race is a normal outcome
     """The customer kept changing under the command, more often than it is tried again."""
 
 
+class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """A search looked at more customers than it may take time for."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as it is answered: the status, its headers and the fields of the envelope."""
 
@@ -148,7 +152,7 @@ def failure_of(error: Exception) -> Failure:
             return _rejected(error)
         case NotAuthenticated() | NotAllowed() | UnknownUrl():
             return _refused(error)
-        case LostRace() | Unavailable() | Overloaded():
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
             return _not_now(error)
         case _:
             return Failure(
@@ -225,7 +229,7 @@ def _refused(error: NotAuthenticated | NotAllowed | UnknownUrl) -> Failure:
             )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
+def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -250,5 +254,15 @@ def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
                 type="api_error",
                 code="server_error",
                 message="The service is overloaded. Please try again later.",
+                headers=_SHED,
+            )
+        case SearchTooBroad():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message="This search takes too long and was ended. Please narrow the query, such "
+                "as by an exact value or by when customers were created.",
+                param="query",
                 headers=_SHED,
             )

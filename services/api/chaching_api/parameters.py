@@ -40,12 +40,15 @@ from chaching_api.parameter_types import (
     OneOf,
     Parameter,
     Record,
+    Required,
     Spelled,
     TestModeOnly,
     Text,
+    missing,
     unknown,
     unknown_names,
 )
+from chaching_api.search_query import Query, SearchQuery
 from chaching_api.tax_id_shapes import TaxNumber, TaxNumberPair
 
 Table: TypeAlias = Mapping[str, Parameter[object]]
@@ -58,6 +61,8 @@ PHONE_CHARACTERS_MAX: Final = 20
 INVOICE_PREFIX_CHARACTERS_MAX: Final = 12
 LOCALE_CHARACTERS_MAX: Final = 255
 CUSTOMER_ID_CHARACTERS_MAX: Final = 255
+SEARCH_PAGE_DEFAULT_CUSTOMERS: Final = 10
+SEARCH_PAGE_MAX_CUSTOMERS: Final = 100
 CUSTOM_FIELDS_MAX: Final = 4
 CUSTOM_FIELD_NAME_CHARACTERS_MAX: Final = 40
 CUSTOM_FIELD_VALUE_CHARACTERS_MAX: Final = 140
@@ -85,6 +90,15 @@ class UpdateInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...]
 
 
+class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search asks for; ``page`` is as it came, None for the first one."""
+
+    query: Query
+    limit: int = SEARCH_PAGE_DEFAULT_CUSTOMERS
+    page: str | None = None
+    expand: tuple[str, ...] = ()
+
+
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -105,6 +119,15 @@ def read_update(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> Update
     """Read the parameters of an update; arguments and errors as in ``read_create``."""
     given = _read(tree, UPDATE[livemode])
     return UpdateInput(expand=given.pop("expand", ()), details=_details(given, at, new_id))
+
+
+def read_search(tree: Tree) -> SearchInput:
+    """Read the parameters of a search.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    return SearchInput(**_read(tree, SEARCH))
 
 
 def read_expand_only(tree: Tree) -> tuple[str, ...]:
@@ -129,9 +152,13 @@ def _read(tree: Tree, table: Table) -> dict[str, Any]:
     names = list(unknown_names(tree, table))
     if names:
         raise unknown(names)
-    return {
-        name: parameter.read(tree[name], name) for name, parameter in table.items() if name in tree
-    }
+    given: dict[str, Any] = {}
+    for name, parameter in table.items():
+        if name in tree:
+            given[name] = parameter.read(tree[name], name)
+        elif isinstance(parameter, Required):
+            raise missing(name)
+    return given
 
 
 # --- What Details says otherwise than the parameters --------------------------------------------
@@ -294,7 +321,13 @@ UPDATE: Final[Mapping[bool, Table]] = {
 }
 RETRIEVE: Final[Table] = {"expand": Expansions()}
 DELETE: Final[Table] = {}
+SEARCH: Final[Table] = {
+    "query": Required(SearchQuery()),
+    "limit": Integer(minimum=1, maximum=SEARCH_PAGE_MAX_CUSTOMERS),
+    "page": FilledText(TEXT_CHARACTERS_MAX),
+    "expand": Expansions(root="search_result"),
+}
 
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), RETRIEVE) for name in table
+    name for table in (*CREATE.values(), *UPDATE.values(), RETRIEVE, SEARCH) for name in table
 )
