@@ -13,6 +13,9 @@ Three forms, all newest first and by key:
 - ``COLLECT`` asks the index of terms for all candidates and sorts those that fit. Right for a query
   that few customers fit, and for one that none of the newest fit.
 
+Joined by AND, ranges of ``created`` move the two ends of the stretch of the key that is looked at:
+beside the place of the page they would be compared customer by customer.
+
 ``COLLECT`` and ``COUNT`` use terms where they lead to every customer that fits: one of the clauses
 must have terms (AND) or all of them (OR, where a range of ``created`` has the key instead). A
 clause's text is compared whatever the terms said.
@@ -26,7 +29,8 @@ import msgspec
 
 from chaching.domain import search_terms
 from chaching.domain.ids import AccountId
-from chaching_api.search_page import Place
+from chaching_api.parameter_types import INT64_MAX, INT64_MIN
+from chaching_api.search_page import TOP, Place
 from chaching_api.search_query import (
     METADATA,
     Absent,
@@ -41,6 +45,7 @@ from chaching_api.search_query import (
 )
 
 PROBED_CUSTOMERS_MAX: Final = 2_000
+COUNTED_CUSTOMERS_MAX: Final = 10_000
 
 _COLUMNS: Final = {"email": "s.email", "name": "s.name", "phone": "s.phone"}
 _IN_METADATA: Final = "(s.metadata ->> {key}::text)"
@@ -62,6 +67,19 @@ _COMPARISONS: Final[dict[tuple[Comparison, bool], str]] = {
     ("<=", False): "s.created <= {at}::bigint",
     ("<=", True): "s.created > {at}::bigint",
 }
+# the bounds, both inside, as distances from the second that a clause names; None: there is none
+_RANGES: Final[dict[tuple[Comparison, bool], tuple[int | None, int | None]]] = {
+    (":", False): (0, 0),
+    (">", False): (1, None),
+    (">", True): (None, 0),
+    ("<", False): (None, -1),
+    ("<", True): (0, None),
+    (">=", False): (0, None),
+    (">=", True): (None, -1),
+    ("<=", False): (None, 0),
+    ("<=", True): (1, None),
+}
+NOWHERE: Final = (INT64_MIN, "")
 _JOINS: Final[dict[Join, str]] = {"AND": " AND ", "OR": " OR "}
 
 _WALK: Final = """SELECT s.created, s.id, c.body
@@ -74,7 +92,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS c
 WHERE s.account = {account}::text AND s.livemode = {livemode}::boolean
-  AND (s.created, s.id) < ({created}::bigint, {id}::text)
+  AND (s.created, s.id) < ({created}::bigint, {id}::text) AND s.created >= {oldest}::bigint
   AND ({conditions})
 ORDER BY s.created DESC, s.id DESC
 LIMIT {limit}::bigint"""
@@ -84,8 +102,7 @@ FROM (
     SELECT s.*
     FROM read_model.search_entries AS s
     WHERE s.account = {account}::text AND s.livemode = {livemode}::boolean
-      AND (s.created, s.id) < ({created}::bigint, {id}::text)
-      AND ({ranges})
+      AND (s.created, s.id) < ({created}::bigint, {id}::text) AND s.created >= {oldest}::bigint
     ORDER BY s.created DESC, s.id DESC
     LIMIT {probed}::bigint
 ) AS s
@@ -104,7 +121,7 @@ _COLLECT: Final = """WITH fitting AS MATERIALIZED (
     SELECT s.created, s.id
     FROM read_model.search_entries AS s
     WHERE s.account = {account}::text AND s.livemode = {livemode}::boolean
-      AND (s.created, s.id) < ({created}::bigint, {id}::text)
+      AND (s.created, s.id) < ({created}::bigint, {id}::text) AND s.created >= {oldest}::bigint
       AND ({conditions})
 )
 SELECT s.created, s.id, c.body
@@ -120,9 +137,14 @@ ORDER BY s.created DESC, s.id DESC
 LIMIT {limit}::bigint"""
 
 _COUNT: Final = """SELECT count(*) AS customers
-FROM read_model.search_entries AS s
-WHERE s.account = {account}::text AND s.livemode = {livemode}::boolean
-  AND ({conditions})"""
+FROM (
+    SELECT
+    FROM read_model.search_entries AS s
+    WHERE s.account = {account}::text AND s.livemode = {livemode}::boolean
+      AND (s.created, s.id) < ({created}::bigint, {id}::text) AND s.created >= {oldest}::bigint
+      AND ({conditions})
+    LIMIT {limit}::bigint
+) AS counted"""
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +165,12 @@ class Statement(msgspec.Struct, frozen=True):
 def walk(search: Search, place: Place, limit: int) -> Statement:
     """Return the statement that takes what fits after a place, customer by customer."""
     composed = _Composition(search)
-    return composed.statement(_WALK, **composed.page(place, limit), **composed.conditions())
+    return composed.statement(
+        _WALK,
+        **composed.stretch(place),
+        conditions=composed.conditions(),
+        limit=composed.placeholder(limit),
+    )
 
 
 def probe(search: Search, place: Place, limit: int) -> Statement:
@@ -151,9 +178,9 @@ def probe(search: Search, place: Place, limit: int) -> Statement:
     composed = _Composition(search)
     return composed.statement(
         _PROBE,
-        **composed.page(place, limit),
-        **composed.conditions(),
-        ranges=composed.ranges(),
+        **composed.stretch(place),
+        conditions=composed.conditions(),
+        limit=composed.placeholder(limit),
         probed=composed.placeholder(PROBED_CUSTOMERS_MAX),
     )
 
@@ -162,14 +189,22 @@ def collect(search: Search, place: Place, limit: int) -> Statement:
     """Return the statement that takes what fits after a place, by terms."""
     composed = _Composition(search)
     return composed.statement(
-        _COLLECT, **composed.page(place, limit), **composed.conditions(by_terms=True)
+        _COLLECT,
+        **composed.stretch(place),
+        conditions=composed.conditions(by_terms=True),
+        limit=composed.placeholder(limit),
     )
 
 
 def count(search: Search) -> Statement:
-    """Return the statement that counts what fits."""
+    """Return the statement that counts what fits, up to ``COUNTED_CUSTOMERS_MAX``."""
     composed = _Composition(search)
-    return composed.statement(_COUNT, **composed.conditions(by_terms=leads_by_terms(search.query)))
+    return composed.statement(
+        _COUNT,
+        **composed.stretch(TOP),
+        conditions=composed.conditions(by_terms=leads_by_terms(search.query)),
+        limit=composed.placeholder(COUNTED_CUSTOMERS_MAX),
+    )
 
 
 def leads_by_terms(query: Query) -> bool:
@@ -193,6 +228,19 @@ def _is_range(clause: Clause) -> bool:
     return isinstance(clause, Created) and not (clause.negated and clause.comparison == ":")
 
 
+def _seconds(query: Query) -> tuple[int, int]:
+    """Return the first and the last second in which a customer who fits can have been created."""
+    first, last = INT64_MIN, INT64_MAX
+    if query.join == "OR":
+        return first, last
+    for clause in query.clauses:
+        if isinstance(clause, Created) and _is_range(clause):
+            low, high = _RANGES[clause.comparison, clause.negated]
+            first = max(first, INT64_MIN if low is None else clause.at + low)
+            last = min(last, INT64_MAX if high is None else clause.at + high)
+    return first, last
+
+
 class _Composition:
     """Numbers the placeholders of one statement."""
 
@@ -210,23 +258,24 @@ class _Composition:
         sql = form.format(account=self._account, livemode=self._livemode, **parts)
         return Statement(sql, tuple(self._arguments))
 
-    def page(self, place: Place, limit: int) -> dict[str, str]:
+    def stretch(self, place: Place) -> dict[str, str]:
+        """Return where to begin and where to end, in time, which is where the key leads."""
+        first, last = _seconds(self._search.query)
+        top = min((place.created, place.id), (last, TOP.id)) if first <= last else NOWHERE
         return {
-            "created": self.placeholder(place.created),
-            "id": self.placeholder(place.id),
-            "limit": self.placeholder(limit),
+            "created": self.placeholder(top[0]),
+            "id": self.placeholder(top[1]),
+            "oldest": self.placeholder(min(first, INT64_MAX)),
         }
 
-    def conditions(self, *, by_terms: bool = False) -> dict[str, str]:
+    def conditions(self, *, by_terms: bool = False) -> str:
         query = self._search.query
-        each = [self._condition(clause, by_terms=by_terms) for clause in query.clauses]
-        return {"conditions": _JOINS[query.join].join(each)}
-
-    def ranges(self) -> str:
-        """Return the bounds of ``created`` that every customer that fits must keep."""
-        query = self._search.query
-        ranges = [self._condition(clause) for clause in query.clauses if _is_range(clause)]
-        return " AND ".join(ranges) if ranges and query.join == "AND" else "true"
+        each = [
+            self._condition(clause, by_terms=by_terms)
+            for clause in query.clauses
+            if query.join == "OR" or not _is_range(clause)
+        ]
+        return _JOINS[query.join].join(each) or "true"
 
     def _condition(self, clause: Clause, *, by_terms: bool = False) -> str:
         match clause:
