@@ -28,6 +28,7 @@ from chaching.local.ports import LOOPBACK, free_port
 from chaching.local.processes import Child
 from chaching_api.__main__ import GATEWAY_SESSIONS_MAX
 from chaching_api.app import Dependencies, create_app
+from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.server import EnvelopeRunner
 
 KEY: Final = "sk_test_12345"
@@ -158,23 +159,31 @@ async def gateway_on(
     database = Database(
         database_url, name="gateway", sessions_max=GATEWAY_SESSIONS_MAX, settings=KEYED_LOOKUPS
     )
+    searches = Database(
+        database_url, name="searches", sessions_max=SEARCH_SESSIONS_MAX, settings=SEARCHES
+    )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring, append_deadline_s=append_deadline_s)
     await database.open()
+    await searches.open()
     ringing = asyncio.create_task(doorbell.run())
     try:
-        async with serving(database, store) as client:
+        async with serving(database, store, searches) as client:
             yield Gateway(client=client, store=store, database=database)
     finally:
         await store.drain()
         ringing.cancel()
+        await searches.close()
         await database.close()
 
 
 @asynccontextmanager
-async def serving(database: Database, store: EventStore) -> AsyncGenerator[Client]:
+async def serving(
+    database: Database, store: EventStore, searches: Database | None = None
+) -> AsyncGenerator[Client]:
     """Serve the application on a real socket; yield a client of it."""
-    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
+    dependencies = Dependencies(database=database, searches=searches or database, store=store)
+    runner = EnvelopeRunner(create_app(dependencies))
     try:
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, 0).start()

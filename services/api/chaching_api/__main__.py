@@ -19,6 +19,7 @@ from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
 from chaching_api.forgetting import forget_old_keys
+from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
@@ -43,10 +44,18 @@ async def serve(settings: config.GatewayConfig) -> None:
         sessions_max=GATEWAY_SESSIONS_MAX,
         settings=KEYED_LOOKUPS,
     )
+    searches = Database(
+        settings.database_url,
+        name="gateway searches",
+        sessions_max=SEARCH_SESSIONS_MAX,
+        settings=SEARCHES,
+    )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
-    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
+    dependencies = Dependencies(database=database, searches=searches, store=store)
+    runner = EnvelopeRunner(create_app(dependencies))
     await database.open()
+    await searches.open()
     loops = {
         asyncio.create_task(lifecycle.supervised(name, loop, expected=(Unavailable,)))
         for name, loop in (
@@ -69,6 +78,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         for loop in loops:
             loop.cancel()
         await asyncio.wait(loops)
+        await searches.close()
         await database.close()
         logs.logger().info("gateway_stopped")
 

@@ -16,15 +16,21 @@ from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.retrieve import Retrieve
+from chaching_api.reads.search import CustomerSearches
 from chaching_api.resources.customer_lists import CustomerLists
+from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
 
 
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
-    """What the application is given; it opens and closes none of it."""
+    """What the application is given; it opens and closes none of it.
+
+    ``searches`` is the same database with sessions for searches.
+    """
 
     database: Database
+    searches: Database
     store: EventStore
 
 
@@ -48,6 +54,18 @@ def create_app(dependencies: Dependencies) -> web.Application:
         store=store,
     )
     lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
-    app.add_routes([*customers.routes(), *lists.routes(), *Health(database).routes()])
+    search = CustomerSearch(
+        authenticator=authenticator,
+        searches=CustomerSearches(dependencies.searches),
+        store=store,
+    )
+    app.add_routes(
+        [
+            *search.routes(),  # before the routes with a customer's id
+            *customers.routes(),
+            *lists.routes(),
+            *Health(database).routes(),
+        ]
+    )
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

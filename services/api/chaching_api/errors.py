@@ -113,6 +113,10 @@ class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outc
         )
 
 
+class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """A search looked at more customers than it may take time for."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as it is answered: the status, its headers and the fields of the envelope."""
 
@@ -169,7 +173,7 @@ def failure_of(error: Exception) -> Failure:
             return _rejected(error)
         case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
             return _refused(error)
-        case LostRace() | Unavailable() | Overloaded():
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
             return _not_now(error)
         case _:
             return Failure(
@@ -256,7 +260,7 @@ def _refused(
             )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
+def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -281,5 +285,15 @@ def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
                 type="api_error",
                 code="server_error",
                 message="The service is overloaded. Please try again later.",
+                headers=_SHED,
+            )
+        case SearchTooBroad():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message="This search takes too long and was ended. Please narrow the query, such "
+                "as by an exact value or by when customers were created.",
+                param="query",
                 headers=_SHED,
             )

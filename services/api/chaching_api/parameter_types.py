@@ -263,6 +263,18 @@ class Emptied(msgspec.Struct, Generic[T], frozen=True):
         return self.parameter.unknown(value, param)
 
 
+class Required(msgspec.Struct, Generic[T], frozen=True):
+    """A parameter without which a request means nothing."""
+
+    parameter: Parameter[T]
+
+    def read(self, value: Node, param: str) -> T:
+        return self.parameter.read(value, param)
+
+    def unknown(self, value: Node, param: str) -> Iterator[str]:
+        return self.parameter.unknown(value, param)
+
+
 class Items(msgspec.Struct, Generic[T], frozen=True):
     """A list with all its items of one kind."""
 

@@ -45,12 +45,15 @@ from chaching_api.parameter_types import (
     OneOf,
     Parameter,
     Record,
+    Required,
     Spelled,
     TestModeOnly,
     Text,
+    missing,
     unknown,
     unknown_names,
 )
+from chaching_api.search_query import Query, SearchQuery
 from chaching_api.tax_id_shapes import TaxNumber, TaxNumberPair
 
 Table: TypeAlias = Mapping[str, Parameter[object]]
@@ -111,6 +114,15 @@ class ListInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...] = ()
 
 
+class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search asks for; ``page`` is as it came, None for the first one."""
+
+    query: Query
+    limit: int = PAGE_DEFAULT_CUSTOMERS
+    page: str | None = None
+    expand: tuple[str, ...] = ()
+
+
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -149,6 +161,15 @@ def read_list(tree: Tree) -> ListInput:
     return ListInput(created=_seconds(created), **given)
 
 
+def read_search(tree: Tree) -> SearchInput:
+    """Read the parameters of a search.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    return SearchInput(**_read(tree, SEARCH))
+
+
 def read_expand_only(tree: Tree) -> tuple[str, ...]:
     """Read the parameters of a retrieve: nothing but what to expand.
 
@@ -171,9 +192,13 @@ def _read(tree: Tree, table: Table) -> dict[str, Any]:
     names = list(unknown_names(tree, table))
     if names:
         raise unknown(names)
-    return {
-        name: parameter.read(tree[name], name) for name, parameter in table.items() if name in tree
-    }
+    given: dict[str, Any] = {}
+    for name, parameter in table.items():
+        if name in tree:
+            given[name] = parameter.read(tree[name], name)
+        elif isinstance(parameter, Required):
+            raise missing(name)
+    return given
 
 
 # --- What Details says otherwise than the parameters --------------------------------------------
@@ -365,7 +390,13 @@ LIST: Final[Table] = {
 }
 RETRIEVE: Final[Table] = {"expand": Expansions()}
 DELETE: Final[Table] = {}
+SEARCH: Final[Table] = {
+    "query": Required(SearchQuery()),
+    "limit": Integer(minimum=1, maximum=PAGE_MAX_CUSTOMERS),
+    "page": FilledText(TEXT_CHARACTERS_MAX),
+    "expand": Expansions(root="search_result"),
+}
 
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE) for name in table
+    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
 )

@@ -40,6 +40,10 @@ class Unavailable(Exception):  # noqa: N818 - says what the store is
     """The store cannot be reached or cannot write now; what was asked may or may not be done."""
 
 
+class OutOfTime(Unavailable):
+    """The server ended a statement that took longer than its session allows."""
+
+
 class ValueRefused(Exception):  # noqa: N818 - says what happened to the value
     """A value cannot be stored as what it should be; nothing happened."""
 
@@ -49,6 +53,7 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
 
 
 DATA_SQLSTATES: Final = "22"
+CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,
 # cut off for being idle in a transaction
 UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006", "25P03")
@@ -68,6 +73,8 @@ def translated() -> Generator[None]:
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
+        if sqlstate == CANCELED_SQLSTATE:
+            raise OutOfTime("a statement took too long") from error
         if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
         if sqlstate.startswith(DATA_SQLSTATES):

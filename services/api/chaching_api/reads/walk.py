@@ -20,15 +20,9 @@ from chaching.domain.customer import Customer
 from chaching.domain.ids import CustomerId
 from chaching_api.parameter_types import INT64_MAX
 from chaching_api.parameters import ListInput
+from chaching_api.places import Place
 
 NO_ID: Final = ""  # stands before every id
-
-
-class Place(msgspec.Struct, frozen=True, order=True):
-    """Where a customer stands among all of its account and mode."""
-
-    created: int
-    id: str
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
