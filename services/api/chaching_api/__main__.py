@@ -17,6 +17,7 @@ from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
+from chaching_api.rate_limits import Limits, Rate, RateLimits
 from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
@@ -43,7 +44,8 @@ async def serve(settings: config.GatewayConfig) -> None:
     )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
-    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
+    limits = limits_of(settings)
+    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store, limits=limits)))
     await database.open()
     ringing = asyncio.create_task(
         lifecycle.supervised("doorbell", doorbell.run, expected=(Unavailable,))
@@ -64,6 +66,22 @@ async def serve(settings: config.GatewayConfig) -> None:
         await asyncio.wait({ringing})
         await database.close()
         logs.logger().info("gateway_stopped")
+
+
+def limits_of(settings: config.GatewayConfig) -> RateLimits | None:
+    """Return the rate limits that are set, or None: without any, none is ever asked about."""
+    per_s, burst = settings.rate_limit_per_s, settings.rate_limit_burst
+    requests = None if per_s is None else Rate.of_one_second(per_s)
+    if per_s is not None and burst is not None:
+        requests = Rate(per_s=per_s, burst=burst)
+    searches, writes = settings.rate_limit_search_per_s, settings.rate_limit_writes_per_s
+    limits = Limits(
+        requests=requests,
+        searches=None if searches is None else Rate.of_one_second(searches),
+        writes=None if writes is None else Rate.of_one_second(writes),
+        concurrent=settings.rate_limit_concurrent,
+    )
+    return RateLimits(limits) if limits.are_set() else None
 
 
 def _allow_connections() -> None:
