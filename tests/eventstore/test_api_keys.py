@@ -33,11 +33,13 @@ from chaching.eventstore.api_keys import (
     roll_key,
     state_of,
 )
-from chaching.eventstore.database import Database
+from chaching.eventstore.database import KEYED_LOOKUPS, Database
+from chaching.eventstore.statements import statement
 
 KEYS = 200
 ROLLS = 8
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FIND_KEYS = statement("chaching.eventstore", "find_keys")
 NOBODY = "key_00000000000000"
 
 
@@ -187,6 +189,32 @@ def test_no_key_is_ever_made_twice() -> None:
 )
 def test_a_masked_key_shows_its_prefix_and_its_last_four(key: str, shown: str) -> None:
     assert masked(key) == shown
+
+
+@pytest.mark.parametrize("keys", [0, 10_000], ids=["empty", "filled"])
+async def test_keys_are_looked_up_by_index_however_many_there_are(
+    database_url: str, database: Database, keys: int
+) -> None:
+    await database.execute(
+        """
+        INSERT INTO event_store.api_keys (key_id, key_hash, account, livemode, kind, rights)
+        SELECT 'key_' || n, sha256(n::text::bytea), 'acct_1', false, 'secret', '{}'
+        FROM generate_series(1, $1::integer) AS n
+        """,
+        keys,
+    )
+    await database.execute("ANALYZE event_store.api_keys")
+    gateway = Database(database_url, name="tests", sessions_max=1, settings=KEYED_LOOKUPS)
+    await gateway.open()
+    try:
+        async with gateway.session() as session:
+            await session.execute(f"PREPARE hot (bytea[]) AS {FIND_KEYS}")
+            rows = await session.fetch(r"EXPLAIN EXECUTE hot ('{\\x00,\\x01}')")
+    finally:
+        await gateway.close()
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index Scan using api_keys_key_hash_key" in plan
+    assert "Seq Scan" not in plan
 
 
 # --- Listing ------------------------------------------------------------------------------------

@@ -29,3 +29,4 @@ async def test_lines_that_are_due_while_the_loop_is_closed_are_written(
     for number in range(3):
         logs.write_line(NumberTold(number))
         await eventually(lambda: are_written(list(range(number + 1))), "the line is written")  # noqa: B023 - called at once
+    assert told == [0, 1, 2]

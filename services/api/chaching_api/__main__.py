@@ -71,14 +71,11 @@ async def serve(settings: config.GatewayConfig) -> None:
 def limits_of(settings: config.GatewayConfig) -> RateLimits | None:
     """Return the rate limits that are set, or None: without any, none is ever asked about."""
     per_s, burst = settings.rate_limit_per_s, settings.rate_limit_burst
-    requests = None if per_s is None else Rate.of_one_second(per_s)
-    if per_s is not None and burst is not None:
-        requests = Rate(per_s=per_s, burst=burst)
     searches, writes = settings.rate_limit_search_per_s, settings.rate_limit_writes_per_s
     limits = Limits(
-        requests=requests,
-        searches=None if searches is None else Rate.of_one_second(searches),
-        writes=None if writes is None else Rate.of_one_second(writes),
+        requests=None if per_s is None else Rate.of(per_s, burst),
+        searches=None if searches is None else Rate.of(searches),
+        writes=None if writes is None else Rate.of(writes),
         concurrent=settings.rate_limit_concurrent,
     )
     return RateLimits(limits) if limits.are_set() else None

@@ -57,9 +57,9 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
         return math.ceil(NS_PER_S / self.per_s)
 
     @classmethod
-    def of_one_second(cls, per_s: float) -> Rate:
-        """Return a rate whose burst is what a second brings."""
-        return cls(per_s=per_s, burst=math.ceil(per_s))
+    def of(cls, per_s: float, burst: int | None = None) -> Rate:
+        """Return a rate; without a burst, as many may come at once as a second brings."""
+        return cls(per_s=per_s, burst=math.ceil(per_s) if burst is None else burst)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
