@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaching_api import rate_limits
@@ -61,6 +61,7 @@ def refusal(limits: RateLimits, key_id: str, kind: EndpointKind, now_ns: int) ->
 
 
 @given(rates, pauses)
+@example(Rate(per_s=7, burst=1), [1.0, 1.0])  # an interval that is no whole number
 def test_in_no_window_are_there_more_than_the_burst_and_the_rate_allow(
     rate: Rate, pauses: list[float]
 ) -> None:

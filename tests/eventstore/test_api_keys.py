@@ -170,6 +170,7 @@ async def test_to_write_is_to_read_and_nothing_else(database_url: str, database:
     issued = await secret_key(database_url, rights=["customers:write"])
     writer = await found(database, issued.key)
     assert {right for right in RIGHTS if writer.may(right)} == {"customers:read", "customers:write"}
+    assert not writer.may("customers:erase")
 
 
 def test_no_key_is_ever_made_twice() -> None:
@@ -309,6 +310,12 @@ async def test_rolling_never_lets_a_key_live_longer(database_url: str) -> None:
     before = await listed(database_url, old.key_id)
     await roll_key(database_url, old.key_id, expires_in_s=3600)
     assert (await listed(database_url, old.key_id)).expires_at == before.expires_at
+
+
+async def test_rolling_ends_a_key_sooner_that_would_expire_later(database_url: str) -> None:
+    old = await secret_key(database_url, expires_in_s=3600)
+    await roll_key(database_url, old.key_id)
+    assert (await listed(database_url, old.key_id)).state == "expired"
 
 
 async def test_of_many_who_roll_a_key_at_once_one_succeeds(database_url: str) -> None:
