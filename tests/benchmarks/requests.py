@@ -51,12 +51,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 async def request_rates(database_url: str, gateway_url: str) -> Rates:
     """Load a gateway and an empty handler in turn, and check what the gateway wrote."""
-    key = await create_key(database_url, account="acct_http", mode="test", kind="secret")
+    issued = await create_key(database_url, account="acct_http", mode="test", kind="secret")
     port, empty_port = free_port(), free_port()
     async with _process("tests.benchmarks.empty_handler", str(empty_port), port=empty_port):
         environment = {"DATABASE_URL": gateway_url, "PORT": str(port)}
         async with _process("chaching_api", "gateway", port=port, environment=environment):
-            return await _rounds(database_url, key, port, empty_port)
+            return await _rounds(database_url, issued.key, port, empty_port)
 
 
 async def _rounds(database_url: str, key: str, port: int, empty_port: int) -> Rates:

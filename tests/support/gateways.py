@@ -256,7 +256,7 @@ async def store_key(
     """Store a key whose kind and mode are told by its own spelling; return it."""
     kind, mode, _ = key.split("_", 2)
     kinds: dict[str, KeyKind] = {"sk": "secret", "rk": "restricted", "pk": "publishable"}
-    return await create_key(
+    issued = await create_key(
         database_url,
         account=account,
         mode="live" if mode == "live" else "test",
@@ -266,6 +266,7 @@ async def store_key(
         name=f"the {kinds[kind]} key of a test",
         key=key,
     )
+    return issued.key
 
 
 async def _is_live(gateway: GatewayProcess) -> bool:

@@ -19,6 +19,7 @@ from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
 from chaching_api.forgetting import forget_old_keys
+from chaching_api.rate_limits import Limits, Rate, RateLimits
 from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
@@ -52,7 +53,9 @@ async def serve(settings: config.GatewayConfig) -> None:
     )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
-    dependencies = Dependencies(database=database, searches=searches, store=store)
+    dependencies = Dependencies(
+        database=database, searches=searches, store=store, limits=limits_of(settings)
+    )
     runner = EnvelopeRunner(create_app(dependencies))
     await database.open()
     await searches.open()
@@ -81,6 +84,19 @@ async def serve(settings: config.GatewayConfig) -> None:
         await searches.close()
         await database.close()
         logs.logger().info("gateway_stopped")
+
+
+def limits_of(settings: config.GatewayConfig) -> RateLimits | None:
+    """Return the rate limits that are set, or None: without any, none is ever asked about."""
+    per_s, burst = settings.rate_limit_per_s, settings.rate_limit_burst
+    searches, writes = settings.rate_limit_search_per_s, settings.rate_limit_writes_per_s
+    limits = Limits(
+        requests=None if per_s is None else Rate.of(per_s, burst),
+        searches=None if searches is None else Rate.of(searches),
+        writes=None if writes is None else Rate.of(writes),
+        concurrent=settings.rate_limit_concurrent,
+    )
+    return RateLimits(limits) if limits.are_set() else None
 
 
 def _allow_connections() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from chaching.eventstore.api_keys import ApiKey, find_key
+from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
 from chaching_api.authentication import Authenticator
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
+from chaching_api.rate_limits import RateLimits
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
@@ -32,6 +34,7 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     searches: Database
     store: EventStore
+    limits: RateLimits | None = None
 
 
 DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
@@ -41,10 +44,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
     """Return the application with all its routes."""
     database, store = dependencies.database, dependencies.store
 
-    async def find(key_hash: bytes) -> ApiKey | None:
-        return await find_key(database, key_hash)
-
-    authenticator = Authenticator(find)
+    authenticator = Authenticator(partial(find_keys, database), dependencies.limits)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
     customers = Customers(

@@ -86,6 +86,15 @@ class NotAllowed(Exception):  # noqa: N818 - a refusal is a normal outcome
     """The key is good and lacks the right."""
 
 
+class RateLimited(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The caller asks for more than it may; ``limit`` says beyond which, in Stripe's words."""
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class UnknownUrl(Exception):  # noqa: N818 - a refusal is a normal outcome
     """No route has this method and path."""
 
@@ -173,6 +182,8 @@ def failure_of(error: Exception) -> Failure:
             return _rejected(error)
         case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
             return _refused(error)
+        case RateLimited():
+            return _rate_limited(error)
         case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
             return _not_now(error)
         case _:
@@ -258,6 +269,21 @@ def _refused(
                 reason="url_unknown",
                 headers=_NO_RETRY,
             )
+
+
+def _rate_limited(error: RateLimited) -> Failure:
+    return Failure(
+        status=429,
+        type="rate_limit_error",
+        code="rate_limit",
+        message=str(error),
+        reason=error.limit,
+        headers={
+            **_NO_RETRY,
+            "Retry-After": f"{error.retry_after_s}",
+            "Stripe-Rate-Limited-Reason": error.limit,
+        },
+    )
 
 
 def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:

@@ -1,6 +1,7 @@
 """What every endpoint needs to know of a request, read in the order of the contract.
 
-The body's form comes first, then the key; the parameters' names and values are the endpoint's.
+The body's form comes first, then the key and its rate limits; the parameters' names and values
+are the endpoint's.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from aiohttp import web
 
 from chaching.domain.ids import CustomerId, RequestId
 from chaching.envelope import Metadata, StreamKey
-from chaching.eventstore.api_keys import ApiKey
+from chaching.eventstore.api_keys import ApiKey, Right
 from chaching_api import bodies
 from chaching_api.authentication import Authenticator, require
 from chaching_api.bodies import BODY_BYTES_MAX, Tree
 from chaching_api.errors import BodyTooLarge, BodyTooSlow, Malformed
+from chaching_api.rate_limits import RateLimits, kind_of
 
 BODY_TIMEOUT_S: Final = 10.0
 OWN_VERSION: Final = "2025-04-30.preview"
@@ -75,12 +77,16 @@ _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 CALL: Final = web.RequestKey("call", Call)
 
 
-async def read_call(request: web.Request, authenticator: Authenticator, right: str) -> Call:
-    """Read the body's form, then the key, and check that the key has a right.
+LIMITS: Final = web.RequestKey("limits", RateLimits)
+
+
+async def read_call(request: web.Request, authenticator: Authenticator, right: Right) -> Call:
+    """Read the body's form, then the key, and check that the key may ask and has a right.
 
     Raises:
         Malformed: the body or a header breaks the contract.
         NotAuthenticated, NotAllowed: the key does not open this.
+        RateLimited: the key asks for too much.
         Unavailable: the key cannot be looked up.
     """
     tree = bodies.decode(
@@ -88,11 +94,20 @@ async def read_call(request: web.Request, authenticator: Authenticator, right: s
         await _body(request),
         request.raw_path.partition("?")[2].encode(errors="surrogateescape"),
     )
-    key = await authenticator.authenticate(request.headers.get("Authorization"))
-    require(key, right)
+    key = await authenticator.authenticate(request.headers.get("Authorization"), request.remote)
     call = Call(key=key, at=int(time.time()), tree=tree, request=request)
     request[CALL] = call
+    if authenticator.limits is not None:
+        _begin(request, key, authenticator.limits)
+    require(key, right)
     return call
+
+
+def end_call(request: web.Request) -> None:
+    """Take note that a request is over; one that no limit admitted leaves no trace."""
+    limits = request.get(LIMITS)
+    if limits is not None:
+        limits.end(request[CALL].key.key_id)
 
 
 def is_customer_id(text: str) -> bool:
@@ -115,6 +130,13 @@ def answered_version(asked: str | None) -> str:
             f"Invalid Stripe API version: {asked[:40]!r}; it must look like {OWN_VERSION}."
         )
     return asked
+
+
+def _begin(request: web.Request, key: ApiKey, limits: RateLimits) -> None:
+    resource = request.match_info.route.resource
+    kind = kind_of(request.method, resource.canonical if resource else "")
+    limits.begin(key.key_id, kind, time.monotonic_ns())
+    request[LIMITS] = limits
 
 
 async def _body(request: web.Request) -> bytes:
