@@ -9,8 +9,8 @@ import pytest
 from tests.api.reading import creating
 
 from chaching_api.bodies import PAIRS_MAX, decode_json
-from chaching_api.errors import Malformed
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shown_name
+from chaching_api.errors import Malformed, envelope, failure_of
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shown_name
 
 SPELLING_BYTES_MAX = 8 * 1024 * 1024
 
@@ -30,6 +30,14 @@ SPELLING_BYTES_MAX = 8 * 1024 * 1024
 def test_a_long_name_is_shown_shortened_and_still_in_brackets(name: str, shown: str) -> None:
     assert shown_name(name) == shown
     assert len(shown) <= SHOWN_NAME_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("unseen", ["\n", "\0", "\x7f", "\u0085", "\u2028", "\u202e", "\ud800"])
+def test_what_cannot_be_seen_is_replaced_in_what_is_answered(unseen: str) -> None:
+    assert printable(f"a{unseen}b J\u00f6rg \U0001f389") == "a\ufffdb J\u00f6rg \U0001f389"
+    fault = Malformed(f"Invalid: {unseen}", param=f"metadata[{unseen}]")
+    error = json.loads(envelope(failure_of(fault)))["error"]
+    assert (error["message"], error["param"]) == ("Invalid: \ufffd", "metadata[\ufffd]")
 
 
 def test_a_long_name_around_many_unknown_ones_is_not_copied_for_each_of_them() -> None:

@@ -20,7 +20,7 @@ from chaching.domain.customer import (
 )
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Overloaded
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
 ErrorType: TypeAlias = Literal[
     "api_error",
@@ -142,13 +142,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def envelope(failure: Failure) -> bytes:
-    """Return the body of the answer to a failure."""
+    """Return the body of the answer to a failure; what it repeats of the request can be seen."""
     return _encode(
         _Envelope(
             _ErrorFields(
                 code=failure.code,
-                message=failure.message,
-                param=failure.param or UNSET,
+                message=printable(failure.message),
+                param=printable(failure.param) if failure.param else UNSET,
                 reason=failure.reason or UNSET,
                 type=failure.type,
             )

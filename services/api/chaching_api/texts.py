@@ -34,6 +34,13 @@ def shown_name(name: str) -> str:
     return shortened(parts, SHOWN_NAME_CHARACTERS_MAX)
 
 
+def printable(text: str) -> str:
+    """A text with a replacement character for everything that cannot be seen or moves the rest."""
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])
+
+
 def listed(values: Sequence[str]) -> str:
     """``a, b, or c``."""
     if len(values) <= 2:  # noqa: PLR2004 - two need no comma
