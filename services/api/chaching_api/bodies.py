@@ -137,7 +137,7 @@ def _path(name: str) -> Path:
     segments = tail.removesuffix("]").split("][") if bracket else []
     path = (head, *segments)
     if not head or bracketed(path) != text or any("[" in s or "]" in s for s in path):
-        raise Malformed(f"Invalid parameter name: {_shown(name)}", param=_shown(name))
+        raise _misspelled(_shown(name))
     if len(path) > LEVELS_MAX:
         raise _too_deep(path)
     if head in MAPS and "" in path:
@@ -277,10 +277,13 @@ def _json_text(value: object, path: Path) -> str:
 
 def _unrepeated(members: _Members, path: Path) -> _Members:
     seen: set[str] = set()
+    is_map = bool(path) and path[0] in MAPS
     for name, _ in members:
         if name in seen:
             raise _repeated((*path, name))
         seen.add(_sound(name, (*path, name)))
+        if ("[" in name or "]" in name or not (name or path)) and not is_map:
+            raise _misspelled(shown_name(bracketed((*path, name))))
     return members
 
 
@@ -313,6 +316,10 @@ def _joined(query: Tree, body: Tree) -> Tree:
 def _shown(name: str) -> str:
     text = unquote_to_bytes(name).decode("utf-8", "replace").replace("\0", "\ufffd")
     return shown_name(text)
+
+
+def _misspelled(shown: str) -> Malformed:
+    return Malformed(f"Invalid parameter name: {shown}", param=shown)
 
 
 def _repeated(path: Path) -> Malformed:
