@@ -66,10 +66,10 @@ class Text(Leaf, frozen=True):
             raise _not_a_text(param)
         if self.trimmed:
             value = value.strip()
-        if len(value) > self.max_length:
-            raise _too_long(value, self.max_length, param)
         if self.upper:
             value = value.upper()
+        if len(value) > self.max_length:
+            raise _too_long(value, self.max_length, param)
         return value or None
 
 
