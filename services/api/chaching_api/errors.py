@@ -39,6 +39,7 @@ ErrorCode: TypeAlias = Literal[
     "server_error",
 ]
 
+SHOWN_PATH_CHARACTERS_MAX: Final = 255
 RETRY_AFTER_S: Final = 1
 REALM: Final = 'Basic realm="Chaching"'
 
@@ -87,9 +88,9 @@ class UnknownUrl(Exception):  # noqa: N818 - a refusal is a normal outcome
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(
-            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, "
-            "remove the trailing slash. If you are trying to retrieve an object, make sure you "
-            "passed a valid (non-empty) identifier."
+            f"Unrecognized request URL ({method}: {shortened(path, SHOWN_PATH_CHARACTERS_MAX)}). "
+            "If you are trying to list objects, remove the trailing slash. If you are trying to "
+            "retrieve an object, make sure you passed a valid (non-empty) identifier."
         )
 
 
