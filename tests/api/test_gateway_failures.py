@@ -96,6 +96,11 @@ async def test_an_unknown_url_or_verb_is_404(stranded: Client, method: str, path
     assert answer.error["reason"] == "url_unknown"
 
 
+async def test_a_long_unknown_url_is_shortened(stranded: Client) -> None:
+    answer = await stranded.send("GET", f"/v1/{'x' * 1000}")
+    assert malformed(answer, 404).startswith("Unrecognized request URL (GET: /v1/...xxxx). If ")
+
+
 @pytest.mark.parametrize("path", ["/v1/customers/cus_1", "/v1/customers", "/healthz", "/readyz"])
 async def test_head_is_404_and_has_no_body(stranded: Client, path: str) -> None:
     answer = await stranded.send("HEAD", path)

@@ -20,7 +20,7 @@ from chaching.domain.customer import (
 )
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Overloaded
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
 ErrorType: TypeAlias = Literal[
     "api_error",
@@ -39,6 +39,7 @@ ErrorCode: TypeAlias = Literal[
     "server_error",
 ]
 
+SHOWN_PATH_CHARACTERS_MAX: Final = 255
 RETRY_AFTER_S: Final = 1
 REALM: Final = 'Basic realm="Chaching"'
 
@@ -100,9 +101,9 @@ class UnknownUrl(Exception):  # noqa: N818 - a refusal is a normal outcome
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(
-            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, "
-            "remove the trailing slash. If you are trying to retrieve an object, make sure you "
-            "passed a valid (non-empty) identifier."
+            f"Unrecognized request URL ({method}: {shortened(path, SHOWN_PATH_CHARACTERS_MAX)}). "
+            "If you are trying to list objects, remove the trailing slash. If you are trying to "
+            "retrieve an object, make sure you passed a valid (non-empty) identifier."
         )
 
 
@@ -159,13 +160,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def envelope(failure: Failure) -> bytes:
-    """Return the body of the answer to a failure."""
+    """Return the body of the answer to a failure; what it repeats of the request can be seen."""
     return _encode(
         _Envelope(
             _ErrorFields(
                 code=failure.code,
-                message=failure.message,
-                param=failure.param or UNSET,
+                message=printable(failure.message),
+                param=printable(failure.param) if failure.param else UNSET,
                 reason=failure.reason or UNSET,
                 type=failure.type,
             )

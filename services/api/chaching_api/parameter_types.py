@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from chaching_api.bodies import Node
 from chaching_api.errors import Malformed
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, listed, shortened
+from chaching_api.texts import listed, shortened, shown_name
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -67,10 +67,10 @@ class Text(Leaf, frozen=True):
             raise _not_a_text(param)
         if self.trimmed:
             value = value.strip()
-        if len(value) > self.max_length:
-            raise _too_long(value, self.max_length, param)
         if self.upper:
             value = value.upper()
+        if len(value) > self.max_length:
+            raise _too_long(value, self.max_length, param)
         return value or None
 
 
@@ -297,7 +297,8 @@ class Items(msgspec.Struct, Generic[T], frozen=True):
     def unknown(self, value: Node, param: str) -> Iterator[str]:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for index, item in items:
-            yield from self.item.unknown(item, f"{param}[{index}]")
+            # the index may be any name, and a long one would be said again for each name in it
+            yield from self.item.unknown(item, shown_name(f"{param}[{index}]"))
 
 
 class Fields(msgspec.Struct, Generic[T], frozen=True):
@@ -402,7 +403,7 @@ def empty(param: str) -> Malformed:
 
 
 def unknown(names: list[str]) -> Malformed:
-    shown = [shortened(name, SHOWN_NAME_CHARACTERS_MAX) for name in names]
+    shown = [shown_name(name) for name in names]
     noun = "parameter" if len(names) == 1 else "parameters"
     return Malformed(
         f"Received unknown {noun}: {', '.join(shown)}", reason="parameter_unknown", param=shown[0]

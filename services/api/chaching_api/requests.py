@@ -28,11 +28,12 @@ from chaching_api.rate_limits import RateLimits, kind_of
 
 BODY_TIMEOUT_S: Final = 10.0
 OWN_VERSION: Final = "2025-04-30.preview"
+VERSION_CHARACTERS_MAX: Final = 64
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
-_VERSION: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(\.[a-z][a-z_]*)?")
+_VERSION: Final = re.compile("[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([.][a-z][a-z_]*)?")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CUSTOMER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
@@ -125,7 +126,7 @@ def answered_version(asked: str | None) -> str:
     """Return the version an answer is given in; raises Malformed for one that is none."""
     if asked is None:
         return OWN_VERSION
-    if not _VERSION.fullmatch(asked):
+    if len(asked) > VERSION_CHARACTERS_MAX or not _VERSION.fullmatch(asked):
         raise Malformed(
             f"Invalid Stripe API version: {asked[:40]!r}; it must look like {OWN_VERSION}."
         )
