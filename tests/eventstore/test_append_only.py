@@ -26,6 +26,7 @@ GRANTED: Final = {
     ("chaching_gateway", "event_store.api_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.checkpoints"): {"SELECT"},
     ("chaching_gateway", "event_store.events"): {"SELECT"},
+    ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
     ("chaching_gateway", "read_model.customers"): {"SELECT"},
     ("chaching_gateway", "schema_history.migrations"): {"SELECT"},
@@ -40,7 +41,10 @@ GRANTED: Final = {
     ("chaching_relay", "event_store.log_head"): {"SELECT"},
     ("chaching_relay", "schema_history.migrations"): {"SELECT"},
 }
-EXECUTABLE: Final = {("chaching_gateway", "event_store.append_events")}
+EXECUTABLE: Final = {
+    ("chaching_gateway", "event_store.append_events"),
+    ("chaching_gateway", "event_store.forget_idempotency_keys"),
+}
 SCHEMAS: Final = {
     ("chaching_gateway", "event_store"),
     ("chaching_gateway", "read_model"),

@@ -7,6 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
+from chaching_api.forgetting import forget_old_keys
 from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
@@ -45,9 +47,13 @@ async def serve(settings: config.GatewayConfig) -> None:
     store = EventStore(database, appended=doorbell.ring)
     runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
     await database.open()
-    ringing = asyncio.create_task(
-        lifecycle.supervised("doorbell", doorbell.run, expected=(Unavailable,))
-    )
+    loops = {
+        asyncio.create_task(lifecycle.supervised(name, loop, expected=(Unavailable,)))
+        for name, loop in (
+            ("doorbell", doorbell.run),
+            ("forgetting", partial(forget_old_keys, store)),
+        )
+    }
     try:
         await runner.setup()
         site = web.TCPSite(
@@ -60,8 +66,9 @@ async def serve(settings: config.GatewayConfig) -> None:
     finally:
         await runner.cleanup()
         await store.drain()
-        ringing.cancel()
-        await asyncio.wait({ringing})
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
         await database.close()
         logs.logger().info("gateway_stopped")
 

@@ -20,9 +20,14 @@ from chaching.domain.customer import (
 )
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Overloaded
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
 
 ErrorType: TypeAlias = Literal[
-    "api_error", "authentication_error", "invalid_request_error", "rate_limit_error"
+    "api_error",
+    "authentication_error",
+    "idempotency_error",
+    "invalid_request_error",
+    "rate_limit_error",
 ]
 ErrorCode: TypeAlias = Literal[
     "authentication_error",
@@ -92,6 +97,18 @@ class LostRace(Exception):  # noqa: N818 - a lost race is a normal outcome
     """The customer kept changing under the command, more often than it is tried again."""
 
 
+class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The idempotency key was used for another request."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            "Keys for idempotent requests can only be used with the same parameters and the same "
+            "URL they were first used with. Try using a key other than "
+            f"'{shortened(key, SHOWN_NAME_CHARACTERS_MAX)}' if you meant to execute a different "
+            "request."
+        )
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as it is answered: the status, its headers and the fields of the envelope."""
 
@@ -146,7 +163,7 @@ def failure_of(error: Exception) -> Failure:
             return _malformed(error)
         case Rejected():
             return _rejected(error)
-        case NotAuthenticated() | NotAllowed() | UnknownUrl():
+        case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
             return _refused(error)
         case LostRace() | Unavailable() | Overloaded():
             return _not_now(error)
@@ -195,8 +212,18 @@ def _rejected(error: Rejected) -> Failure:
     )
 
 
-def _refused(error: NotAuthenticated | NotAllowed | UnknownUrl) -> Failure:
+def _refused(
+    error: NotAuthenticated | NotAllowed | UnknownUrl | IdempotencyMismatch,
+) -> Failure:
     match error:
+        case IdempotencyMismatch():
+            return Failure(
+                status=400,
+                type="idempotency_error",
+                code="invalid_request",
+                message=str(error),
+                headers=_NO_RETRY,
+            )
         case NotAuthenticated():
             return Failure(
                 status=401,

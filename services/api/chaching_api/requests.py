@@ -6,6 +6,7 @@ The body's form comes first, then the key; the parameters' names and values are 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
 from functools import lru_cache
@@ -57,9 +58,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             else None,
         )
 
+    def fingerprint(self) -> bytes:
+        """Return the SHA-256 of what is asked: method, path and parameters, in whatever order.
+
+        A form and a JSON body of the same content have the same one.
+        """
+        asked = (self.request.method, self.request.path, self.tree)
+        return hashlib.sha256(_encode_sorted(asked)).digest()
+
     def stream(self, customer_id: CustomerId) -> StreamKey:
         return StreamKey(self.key.account, self.key.livemode, customer_id)
 
+
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 CALL: Final = web.RequestKey("call", Call)
 

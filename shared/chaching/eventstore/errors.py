@@ -8,6 +8,8 @@ from typing import Final
 
 import asyncpg
 
+from chaching.domain.ids import RequestId
+
 
 class Conflict(Exception):  # noqa: N818 - a lost race is a normal outcome
     """The stream moved on since it was loaded."""
@@ -19,6 +21,19 @@ class PrefixTaken(Exception):  # noqa: N818 - a refusal is a normal outcome
     def __init__(self, holder: str) -> None:
         super().__init__(f"the invoice prefix belongs to {holder}")
         self.holder = holder
+
+
+class AlreadyAnswered(Exception):  # noqa: N818 - a repetition is a normal outcome
+    """The idempotency key was answered before; nothing happened now.
+
+    ``fingerprint`` is that of what was asked then, in the request ``request_id``.
+    """
+
+    def __init__(self, request_id: RequestId, fingerprint: bytes, answer: bytes) -> None:
+        super().__init__(f"the idempotency key was answered in {request_id}")
+        self.request_id = request_id
+        self.fingerprint = fingerprint
+        self.answer = answer
 
 
 class Unavailable(Exception):  # noqa: N818 - says what the store is
