@@ -89,12 +89,18 @@ async function runScene(clients, { scene, steps }, given) {
 }
 
 async function runStep(clients, step, saved) {
-  for (let n = 0; n < (step.times ?? 1); n += 1) {
+  const times = step.times ?? 1;
+  const data = [];
+  for (let n = 0; n < times; n += 1) {
     saved.n = { body: n, headers: {} };
     const faults = await runOnce(clients, step, saved);
     if (faults.length > 0) {
       return faults;
     }
+    data.push(saved[step.save]?.body);
+  }
+  if (step.save !== undefined && times > 1) {
+    saved[step.save] = { body: { data }, headers: {} };
   }
   return [];
 }
@@ -136,7 +142,8 @@ async function main(path) {
   for (const scene of JSON.parse(readFileSync(path, "utf8"))) {
     well = (await runScene(clients, scene, given)) && well;
   }
-  process.exitCode = well ? 0 : 1;
+  return well ? 0 : 1;
 }
 
-await main(process.argv[2]);
+// the client's own timers, of requests that were cut off, would keep the process for a minute more
+process.exit(await main(process.argv[2]));

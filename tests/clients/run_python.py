@@ -112,11 +112,16 @@ async def run_scene(client: Client, scene: Scene, given: Saved) -> bool:
 
 
 async def run_step(client: Client, step: Step, saved: Saved) -> list[str]:
+    bodies: list[Json] = []
     for n in range(step.times):
         saved["n"] = Outcome(body=n)
         faults = await _run_once(client, step, saved)
         if faults:
             return faults
+        if step.save is not UNSET:
+            bodies.append(saved[step.save].body)
+    if step.save is not UNSET and step.times > 1:
+        saved[step.save] = Outcome(body={"data": bodies})
     return []
 
 

@@ -10,11 +10,13 @@ stand alone: what a step saves is known to the later steps of its scene. ``run_p
 - ``body``, ``headers`` and ``error`` hold what is expected and may leave out keys; lists must have
   the same length. ``{"$absent": true}``, ``{"$exactly": …}`` and ``{"$matches": "regex"}`` stand
   for a missing key, a value without keys left out, and a text.
-- ``keys`` are the body's keys in their order, ``ids`` the ids of its ``data``: in order, or in any
-  order with ``unordered_ids``. ``same_as`` is a body that must be the same to the order of keys.
+- ``keys`` are the body's keys in their order; ``same_as`` is a body that must be the same to the
+  order of keys. ``ids`` are the ids of the items of ``data``, or those items; ``unordered_ids`` the
+  same in any order.
 - ``pages`` are lists that make up ``data`` one after the other; ``walked_back`` is a list of which
-  ``data`` is all before the last, in reverse order. ``distinct`` says that no id comes twice.
-- what a step saves, its own expectations can name.
+  ``data`` is all before the last, in reverse order.
+- what a step saves, its own expectations can name; of one with ``times`` it is an object whose
+  ``data`` has all the bodies.
 - with ``within_s`` a step is repeated until it keeps its promise, for so many seconds at most.
 """
 
@@ -53,7 +55,6 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     body: Json = {}
     count: int | UnsetType = UNSET
-    distinct: Literal[True] | UnsetType = UNSET
     error: Json | UnsetType = UNSET
     headers: Json = {}
     ids: Json | UnsetType = UNSET
@@ -167,12 +168,10 @@ def _unlike_the_list(
     ids = _ids(data)
     if expected.count is not UNSET and len(data) != expected.count:
         yield f"count: {len(data)} instead of {expected.count}"
-    if expected.distinct is not UNSET and len({_shown(one) for one in ids}) != len(ids):
-        yield "distinct: an id comes twice"
     if expected.ids is not UNSET:
-        yield from differences(resolved(expected.ids, saved), ids, "ids")
+        yield from differences(_ids(_list(resolved(expected.ids, saved))), ids, "ids")
     if expected.unordered_ids is not UNSET:
-        wanted = _list(resolved(expected.unordered_ids, saved))
+        wanted = _ids(_list(resolved(expected.unordered_ids, saved)))
         yield from differences(_in_order(wanted), _in_order(ids), "unordered_ids")
     if expected.pages is not UNSET:
         pages = [_list(resolved(page, saved)) for page in expected.pages]
@@ -228,7 +227,7 @@ def _data(body: Json) -> list[Json]:
 
 
 def _ids(data: list[Json]) -> list[Json]:
-    return [item["id"] for item in data if isinstance(item, dict)]
+    return [item["id"] if isinstance(item, dict) else item for item in data]
 
 
 def _in_order(ids: list[Json]) -> list[Json]:

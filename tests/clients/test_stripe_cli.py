@@ -120,7 +120,7 @@ async def test_a_key_of_the_callers_own_is_answered_once(cli: Cli) -> None:
         "customers", "create", "--name", "Once", "--idempotency", "cli-once", "--show-headers"
     )
     assert json.loads(again.out) == first
-    assert "< Idempotent-Replayed: true" in again.err
+    assert "< Idempotency-Key: cli-once" in again.err
     other = await cli.customers("create", "--name", "Twice", "--idempotency", "cli-once")
     assert other["error"]["type"] == "idempotency_error"
 
