@@ -155,8 +155,8 @@ def install_clients(scratch: Path) -> None:
     npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     cache = f"--cache={scratch / 'npm'}"  # a home that cannot be written to is no obstacle
-    words = [str(node / "bin" / "node"), str(npm), "ci", "--ignore-scripts", *quiet, cache]
-    run(words, cwd=CLIENTS)
+    program = [str(node / "bin" / "node"), "--use-system-ca", str(npm)]
+    run([*program, "ci", "--ignore-scripts", *quiet, cache], cwd=CLIENTS)
 
 
 def succeeds(*words: str, cwd: Path = ROOT) -> bool:

@@ -21,7 +21,7 @@ from typing import Final, Literal, TypeAlias, cast
 import msgspec
 import stripe
 from msgspec import UNSET
-from stripe import ListObject, SearchResultObject, StripeObject
+from stripe import AIOHTTPClient, ListObject, SearchResultObject, StripeObject
 from tests.clients.scenario import (
     Json,
     Outcome,
@@ -45,10 +45,21 @@ class Client:
 
     def __init__(self, flavour: Flavour, addresses: Mapping[str, str], key: str) -> None:
         self.flavour: Flavour = flavour
+        self._connections = (
+            stripe.new_default_http_client() if flavour == "sync" else AIOHTTPClient()
+        )
         self._clients = {
-            name: stripe.StripeClient(key, base_addresses={"api": url})
+            name: stripe.StripeClient(
+                key, base_addresses={"api": url}, http_client=self._connections
+            )
             for name, url in addresses.items()
         }
+
+    async def close(self) -> None:
+        if self.flavour == "sync":
+            self._connections.close()
+        else:
+            await self._connections.close_async()
 
     async def call(self, step: Step, saved: Saved) -> Outcome:
         """Do what a step says; an error of the client's own is an outcome too."""
@@ -145,7 +156,10 @@ async def run(flavour: Flavour, scenario: Path) -> bool:
     keys: dict[str, Json] = json.loads(os.environ["CLIENT_KEYS"])
     client = Client(flavour, addresses, str(keys["secret"]))
     given = {"run": Outcome(body=secrets.token_hex(4)), "keys": Outcome(body=keys)}
-    results = [await run_scene(client, scene, given) for scene in read_scenes(scenario)]
+    try:
+        results = [await run_scene(client, scene, given) for scene in read_scenes(scenario)]
+    finally:
+        await client.close()
     return all(results)
 
 

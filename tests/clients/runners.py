@@ -102,4 +102,5 @@ def stripe_cli() -> Path:
     """Return the Stripe CLI's own binary; its package for this machine brings it."""
     architecture = ARCHITECTURES[platform.machine().lower()]
     package = HERE / "node_modules" / "@stripe" / f"cli-{sys.platform}-{architecture}"
+    assert package.is_dir(), f"no Stripe CLI was installed for this machine: {package}"
     return package / "bin" / "stripe"

@@ -16,7 +16,7 @@ from chaching.local.ports import LOOPBACK, free_port
 CALLERS: Final = ("python-sync", "python-async", "node", "cli")
 RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {"restricted": ("customers:read",)}
 # so few that a caller in a hurry meets the limit, so many that one who waits goes on
-RATE_LIMITS: Final[Mapping[str, str]] = {}
+RATE_LIMITS: Final = {"RATE_LIMIT_PER_S": "5", "RATE_LIMIT_BURST": "5"}
 
 
 class OfficialService(msgspec.Struct, frozen=True, kw_only=True):
