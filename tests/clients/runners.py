@@ -29,7 +29,7 @@ RUNNERS: Final[Mapping[Flavour, Sequence[str]]] = {
     "node": (str(NODE), str(HERE / "run_node.mjs")),
 }
 ARCHITECTURES: Final = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
-PROGRAM_LIMIT_S: Final = 60.0
+PROGRAM_LIMIT_S: Final = 90.0
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ async def run_scenario(
 
 
 async def run_program(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
-    """Run a program to its end, without a terminal and within a limit."""
+    """Run a program to its end, without a terminal; one that takes too long is killed."""
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=ROOT,
@@ -88,14 +88,16 @@ async def run_program(words: Sequence[str], environment: Mapping[str, str]) -> E
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output = asyncio.gather(process.stdout.read(), process.stderr.read())
     try:
         async with asyncio.timeout(PROGRAM_LIMIT_S):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
             await process.wait()
-    return Ended(exit_code=process.returncode or 0, out=out.decode(), err=err.decode())
+    except TimeoutError:
+        process.kill()  # what it has written so far tells where it stood
+    out, err = await output
+    return Ended(exit_code=await process.wait(), out=out.decode(), err=err.decode())
 
 
 def stripe_cli() -> Path:
