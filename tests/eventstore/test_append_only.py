@@ -11,6 +11,7 @@ import pytest
 from tests.eventstore.items import APPEND, append_batch, appended, columns, item
 
 from chaching.eventstore.database import Database, Session
+from chaching.eventstore.statements import statement
 
 ROLES: Final = ("chaching_gateway", "chaching_projector", "chaching_relay")
 TABLE_RIGHTS: Final = (
@@ -29,6 +30,7 @@ GRANTED: Final = {
     ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
     ("chaching_gateway", "read_model.customers"): {"SELECT"},
+    ("chaching_gateway", "read_model.parked_streams"): {"SELECT"},
     ("chaching_gateway", "schema_history.migrations"): {"SELECT"},
     ("chaching_projector", "event_store.checkpoints"): {"SELECT", "UPDATE"},
     ("chaching_projector", "event_store.events"): {"SELECT"},
@@ -55,6 +57,7 @@ SCHEMAS: Final = {
     ("chaching_relay", "event_store"),
     ("chaching_relay", "schema_history"),
 }
+LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
 CHECKPOINTS: Final = ("projection.customers", "relay")
 
 
@@ -284,6 +287,18 @@ async def test_no_role_can_touch_what_is_nobodys(database: Database, role: str) 
 async def test_no_role_reads_or_writes_what_is_anothers(database: Database) -> None:
     for role, sql in OTHERS:
         await refused(database, role, sql)
+
+
+async def test_the_gateway_reads_who_is_parked_and_not_why(database: Database) -> None:
+    await database.execute(
+        "INSERT INTO read_model.parked_streams VALUES ('acct_1', false, 'cus_1', 1, 1, 'secret')"
+    )
+    async with acting_as(database, "chaching_gateway") as session:
+        rows = await session.fetch(LIST_TAIL, "acct_1", False, 1, 1)
+        assert len(rows) == 1
+        rows = await session.fetch("SELECT account, livemode, id FROM read_model.parked_streams")
+        assert [tuple(row) for row in rows] == [("acct_1", False, "cus_1")]
+    await refused(database, "chaching_gateway", "SELECT reason FROM read_model.parked_streams")
 
 
 # --- Checkpoints row by row ---------------------------------------------------------------------

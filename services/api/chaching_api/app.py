@@ -14,7 +14,9 @@ from chaching_api.authentication import Authenticator
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
+from chaching_api.reads.lists import Lists
 from chaching_api.reads.retrieve import Retrieve
+from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
 
@@ -36,14 +38,16 @@ def create_app(dependencies: Dependencies) -> web.Application:
     async def find(key_hash: bytes) -> ApiKey | None:
         return await find_key(database, key_hash)
 
+    authenticator = Authenticator(find)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
     customers = Customers(
-        authenticator=Authenticator(find),
+        authenticator=authenticator,
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
         store=store,
     )
-    app.add_routes([*customers.routes(), *Health(database).routes()])
+    lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
+    app.add_routes([*customers.routes(), *lists.routes(), *Health(database).routes()])
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

@@ -70,6 +70,10 @@ class BodyTooSlow(Malformed):
     """The body did not arrive within the limit; answered 400."""
 
 
+class NoSuchCursor(Malformed):
+    """A list is to go on from a customer that never existed; answered with resource_missing."""
+
+
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
     """No key, or one that opens nothing here."""
 
@@ -180,7 +184,7 @@ def _malformed(error: Malformed) -> Failure:
     return Failure(
         status=413 if isinstance(error, BodyTooLarge) else 400,
         type="invalid_request_error",
-        code="invalid_request",
+        code="resource_missing" if isinstance(error, NoSuchCursor) else "invalid_request",
         message=error.message,
         reason=error.reason,
         param=error.param,

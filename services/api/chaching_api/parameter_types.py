@@ -20,6 +20,7 @@ from chaching_api.errors import Malformed
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, listed, shortened
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
 METADATA_KEY_CHARACTERS_MAX: Final = 40
@@ -124,6 +125,17 @@ class Integer(Leaf, frozen=True):
                 f"Invalid integer: {shortened(text)}; must be at most {self.maximum}", param
             )
         return number
+
+
+class Clamped(Leaf, frozen=True):
+    """A decimal integer that, outside of two bounds, counts as the nearer one."""
+
+    minimum: int
+    maximum: int
+    default: int
+
+    def read(self, value: Node, param: str) -> int:
+        return min(max(_INTEGER.read(value, param), self.minimum), self.maximum)
 
 
 class OneOf(Leaf, frozen=True):
@@ -301,6 +313,20 @@ class Fields(msgspec.Struct, Generic[T], frozen=True):
         return unknown_names(value, self.children, param)
 
 
+class Either(msgspec.Struct, Generic[T, U], frozen=True):
+    """A parameter that is a single value or has named members."""
+
+    single: Parameter[T]
+    named: Parameter[U]
+
+    def read(self, value: Node, param: str) -> T | U:
+        chosen = self.single if isinstance(value, str) else self.named
+        return chosen.read(value, param)
+
+    def unknown(self, value: Node, param: str) -> Iterator[str]:
+        return self.named.unknown(value, param)
+
+
 class Record(msgspec.Struct, Generic[T], frozen=True):
     """An object none of whose names can be left out; they go by keyword to ``make``."""
 
@@ -321,6 +347,9 @@ class Record(msgspec.Struct, Generic[T], frozen=True):
 
     def unknown(self, value: Node, param: str) -> Iterator[str]:
         return unknown_names(value, self.children, param)
+
+
+_INTEGER: Final = Integer()
 
 
 def unknown_names(
