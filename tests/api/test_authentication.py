@@ -379,6 +379,23 @@ async def test_a_known_key_never_stands_in_line_behind_unknown_ones(
     await stuck
 
 
+async def test_who_is_refused_by_a_limit_waits_unless_too_many_do(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "PAUSED_MAX_REFUSALS", 2)
+    authenticator = Authenticator(asking)
+    pauses = [asyncio.create_task(authenticator.pause()) for _ in range(5)]
+    started_s = time.monotonic()
+    done, waiting = await asyncio.wait(pauses, return_when=asyncio.FIRST_COMPLETED)
+    assert (len(done), len(waiting)) == (3, 2)
+    await asyncio.wait(waiting)
+    assert time.monotonic() - started_s >= authentication.REFUSAL_PAUSE_S / 2
+    again = asyncio.create_task(authenticator.pause())
+    await asyncio.sleep(0)
+    assert not again.done()
+    await again
+
+
 async def test_memory_and_store_are_asked_by_hash_alone(asking: Asking) -> None:
     authenticator = Authenticator(asking)
     presented = [KEY, *(wrong(number).removeprefix("Bearer ") for number in range(20))]
