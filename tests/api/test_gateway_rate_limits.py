@@ -20,6 +20,7 @@ from chaching.envelope import START
 from chaching.eventstore.store import EventStore
 from chaching.runtime.config import GatewayConfig
 from chaching_api.__main__ import limits_of
+from chaching_api.authentication import REFUSAL_PAUSE_S
 from chaching_api.rate_limits import WRONG_KEYS_BURST
 
 OTHER = "sk_test_other1234"
@@ -30,6 +31,7 @@ RECOVERY_LIMIT_S = 10.0
 LATE_S = 2.0
 WRONG_KEYS = 2 * WRONG_KEYS_BURST
 UNLIMITED_REQUESTS = 300
+REFUSED = 100
 
 
 @asynccontextmanager
@@ -110,6 +112,24 @@ async def test_keys_do_not_share_a_limit(database_url: str, tmp_path: Path) -> N
     ) as client:
         assert await statuses(client, 3) == [404, 404, 429]
         assert await statuses(client.having(OTHER), 3) == [404, 404, 429]
+
+
+async def test_a_caller_who_is_refused_waits_and_holds_nobody_else_up(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with limited(
+        database_url, tmp_path / "log", RATE_LIMIT_WRITES_PER_S=SLOW_PER_S
+    ) as client:
+        assert (await client.create()).status == 200
+        started_s = time.monotonic()
+        refusals = [asyncio.create_task(client.create()) for _ in range(REFUSED)]
+        other = client.having(OTHER)
+        assert (await other.create("id=cus_other")).status == 200
+        while not any(refusal.done() for refusal in refusals):
+            assert (await other.retrieve("cus_other")).status == 200
+        assert time.monotonic() - started_s >= REFUSAL_PAUSE_S / 2
+        for answer in await asyncio.gather(*refusals):
+            refused(answer, "endpoint-rate")
 
 
 async def test_writes_have_a_limit_of_their_own(database_url: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chaching_api import rate_limits
@@ -32,6 +32,9 @@ rates = st.builds(
 )
 # pauses between requests, in intervals of the rate: from all at once to far below the rate
 pauses = st.lists(st.floats(min_value=0, max_value=3), min_size=1, max_size=120)
+
+
+unhurried = settings(deadline=None)
 
 
 def instants_of(rate: Rate, pauses: Sequence[float]) -> list[int]:
@@ -60,6 +63,7 @@ def refusal(limits: RateLimits, key_id: str, kind: EndpointKind, now_ns: int) ->
 # --- One rate -----------------------------------------------------------------------------------
 
 
+@unhurried
 @given(rates, pauses)
 @example(Rate(per_s=7, burst=1), [1.0, 1.0])  # an interval that is no whole number
 def test_in_no_window_are_there_more_than_the_burst_and_the_rate_allow(
@@ -71,12 +75,14 @@ def test_in_no_window_are_there_more_than_the_burst_and_the_rate_allow(
             assert last - first + 1 <= rate.burst + rate.per_s * (end - start) / NS_PER_S
 
 
+@unhurried
 @given(rates, st.lists(st.floats(min_value=1, max_value=5), max_size=80))
 def test_a_caller_within_the_rate_is_never_refused(rate: Rate, pauses: list[float]) -> None:
     instants = list(accumulate((-int(-p * rate.interval_ns) for p in pauses), initial=T0))
     assert admitted(Arrivals(rate), instants) == instants
 
 
+@unhurried
 @given(rates, pauses)
 def test_a_whole_burst_is_admitted_at_once_after_enough_silence(
     rate: Rate, pauses: list[float]
@@ -88,6 +94,7 @@ def test_a_whole_burst_is_admitted_at_once_after_enough_silence(
     assert len(admitted(arrivals, [later] * (rate.burst + 5))) == rate.burst
 
 
+@unhurried
 @given(rates, pauses)
 def test_who_waits_as_long_as_is_said_is_admitted_and_not_a_moment_sooner(
     rate: Rate, pauses: list[float]
@@ -102,6 +109,7 @@ def test_who_waits_as_long_as_is_said_is_admitted_and_not_a_moment_sooner(
         assert arrivals.wait_ns(JANE, now_ns + wait_ns - 1) == 1
 
 
+@unhurried
 @given(rates, pauses)
 def test_being_refused_costs_a_caller_nothing(rate: Rate, pauses: list[float]) -> None:
     instants = instants_of(rate, pauses)
@@ -111,6 +119,7 @@ def test_being_refused_costs_a_caller_nothing(rate: Rate, pauses: list[float]) -
     assert insistent.wait_ns(JANE, instants[-1]) == knowing.wait_ns(JANE, instants[-1])
 
 
+@unhurried
 @given(rates, pauses, pauses)
 def test_callers_do_not_share(rate: Rate, ones: list[float], others: list[float]) -> None:
     together = Arrivals(rate)
@@ -124,6 +133,7 @@ def test_callers_do_not_share(rate: Rate, ones: list[float], others: list[float]
         assert [now for now, whose in passed if whose == who] == alone
 
 
+@unhurried
 @given(
     rates,
     st.integers(min_value=1, max_value=5),

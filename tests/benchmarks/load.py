@@ -1,10 +1,10 @@
-"""A load of one request over and over: 64 connections, each waiting for its answer."""
+"""A load of requests one after the other: 64 connections, each waiting for its answer."""
 
 import asyncio
 import gc
-import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import count, repeat
 
 import msgspec
 
@@ -32,8 +32,8 @@ class Load(msgspec.Struct):
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, next_request: Callable[[], bytes], load: Load, until_s: float) -> None:
-        self._next_request = next_request
+    def __init__(self, requests: Iterator[bytes], load: Load, until_s: float) -> None:
+        self._requests = requests
         self._load = load
         self._until_s = until_s
         self._received = b""
@@ -69,7 +69,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_s = time.perf_counter()
-        self._transport.write(self._next_request())
+        self._transport.write(next(self._requests))
 
 
 def _length(headers: bytes) -> int:
@@ -94,35 +94,37 @@ def request_bytes(
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
-def numbered(request: bytes, place: bytes) -> Callable[[], bytes]:
-    """Return what makes a request that is new each time: a number of nine digits at a place."""
+def numbered(request: bytes, place: bytes) -> Iterator[bytes]:
+    """Yield requests that are new each time: each has a number of nine digits at a place."""
     before, after = request.split(place)
-    numbers = itertools.count(100_000_000)
-    return lambda: b"%b%d%b" % (before, next(numbers), after)
+    return (b"%b%d%b" % (before, number, after) for number in count(100_000_000))
 
 
-async def load(port: int, request: bytes | Callable[[], bytes], *, for_s: float) -> Load:
-    """Send a request, or one made anew each time, over ``CONNECTIONS`` connections.
+async def load(
+    port: int, requests: bytes | Iterator[bytes], *, for_s: float, connections: int = CONNECTIONS
+) -> Load:
+    """Send one request over and over, or one after the other of many, for so many seconds.
 
     Without collections of garbage here, whose pauses would be taken for the server's.
     """
     gc.disable()
     try:
-        return await _load(port, request if callable(request) else lambda: request, for_s)
+        each = repeat(requests) if isinstance(requests, bytes) else requests
+        return await _load(port, each, for_s, connections)
     finally:
         gc.enable()
 
 
-async def _load(port: int, next_request: Callable[[], bytes], for_s: float) -> Load:
+async def _load(port: int, requests: Iterator[bytes], for_s: float, connections: int) -> Load:
     result = Load()
     started = time.perf_counter()
-    connections: list[_Connection] = []
-    for _ in range(CONNECTIONS):
+    opened: list[_Connection] = []
+    for _ in range(connections):
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(next_request, result, started + for_s), "127.0.0.1", port
+            lambda: _Connection(requests, result, started + for_s), "127.0.0.1", port
         )
-        connections.append(connection)
+        opened.append(connection)
     async with asyncio.timeout(for_s + 30):
-        await asyncio.gather(*(connection.done for connection in connections))
+        await asyncio.gather(*(connection.done for connection in opened))
     result.elapsed_s = time.perf_counter() - started
     return result

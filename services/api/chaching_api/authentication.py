@@ -14,6 +14,10 @@ A flood of wrong keys costs each of them a hash and a share of an indexed look-u
 in groups, one group at a time. Keys that opened before travel in groups of their own, so they never
 stand in line behind unknown ones, and unknown ones never push them out of the memory. When
 ``UNKNOWN_WAITING_MAX_KEYS`` unknown keys wait, further ones are refused with Overloaded.
+
+Who is refused by a rate limit is told so ``REFUSAL_PAUSE_S`` later. An answer at once would let
+a caller who asks in a tight loop take the whole process: every turn of the event loop would first
+serve all its connections, and a good request, which needs several turns, would wait for each.
 """
 
 from __future__ import annotations
@@ -39,6 +43,8 @@ TRUSTED_MAX_S: Final = 4.0
 REMEMBERED_MAX_KEYS: Final = 10_000
 UNKNOWN_WAITING_MAX_KEYS: Final = 1_024
 KEY_CHARACTERS_MAX: Final = 255
+REFUSAL_PAUSE_S: Final = 0.5
+PAUSED_MAX_REFUSALS: Final = 2_000
 
 NO_KEY: Final = (
     "You did not provide an API key. You need to provide your API key in the Authorization "
@@ -66,6 +72,7 @@ class Authenticator:
         self.limits = limits
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lookups: dict[bytes, asyncio.Task[Found]] = {}
+        self._paused = 0
         self._of_known: Group[bytes, Found] = Group(find_keys, outages=(Unavailable,))
         self._of_unknown: Group[bytes, Found] = Group(
             find_keys, waiting_max=UNKNOWN_WAITING_MAX_KEYS, outages=(Unavailable,)
@@ -101,6 +108,16 @@ class Authenticator:
         if age_s >= FRESH_S and hashed not in self._lookups:
             self._look_up(hashed, self._of_known)
         return _valid(known.key, plain)
+
+    async def pause(self) -> None:
+        """Let somebody who is refused wait, unless too many wait already."""
+        if self._paused >= PAUSED_MAX_REFUSALS:
+            return
+        self._paused += 1
+        try:
+            await asyncio.sleep(REFUSAL_PAUSE_S)
+        finally:
+            self._paused -= 1
 
     async def _first_found(self, hashed: bytes, address: str | None) -> Found:
         limits = self.limits

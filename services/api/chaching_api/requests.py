@@ -23,7 +23,7 @@ from chaching.eventstore.api_keys import ApiKey, Right
 from chaching_api import bodies
 from chaching_api.authentication import Authenticator, require
 from chaching_api.bodies import BODY_BYTES_MAX, Tree
-from chaching_api.errors import BodyTooLarge, BodyTooSlow, Malformed
+from chaching_api.errors import BodyTooLarge, BodyTooSlow, Malformed, RateLimited
 from chaching_api.rate_limits import RateLimits, kind_of
 
 BODY_TIMEOUT_S: Final = 10.0
@@ -95,11 +95,15 @@ async def read_call(request: web.Request, authenticator: Authenticator, right: R
         await _body(request),
         request.raw_path.partition("?")[2].encode(errors="surrogateescape"),
     )
-    key = await authenticator.authenticate(request.headers.get("Authorization"), request.remote)
-    call = Call(key=key, at=int(time.time()), tree=tree, request=request)
-    request[CALL] = call
-    if authenticator.limits is not None:
-        _begin(request, key, authenticator.limits)
+    try:
+        key = await authenticator.authenticate(request.headers.get("Authorization"), request.remote)
+        call = Call(key=key, at=int(time.time()), tree=tree, request=request)
+        request[CALL] = call
+        if authenticator.limits is not None:
+            _begin(request, key, authenticator.limits)
+    except RateLimited:
+        await authenticator.pause()
+        raise
     require(key, right)
     return call
 
