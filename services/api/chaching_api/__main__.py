@@ -43,7 +43,9 @@ async def serve(settings: config.GatewayConfig) -> None:
     )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
-    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
+    runner = EnvelopeRunner(
+        create_app(Dependencies(database=database, store=store, public_url=settings.public_url))
+    )
     await database.open()
     ringing = asyncio.create_task(
         lifecycle.supervised("doorbell", doorbell.run, expected=(Unavailable,))

@@ -15,15 +15,21 @@ from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
 from chaching_api.reads.retrieve import Retrieve
+from chaching_api.requests import PUBLIC_URL
+from chaching_api.resources import documentation
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
 
 
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
-    """What the application is given; it opens and closes none of it."""
+    """What the application is given; it opens and closes none of it.
+
+    ``public_url`` is where callers reach the service, without a trailing slash.
+    """
 
     database: Database
     store: EventStore
+    public_url: str | None = None
 
 
 DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
@@ -38,12 +44,14 @@ def create_app(dependencies: Dependencies) -> web.Application:
 
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
+    if dependencies.public_url:
+        app[PUBLIC_URL] = dependencies.public_url
     customers = Customers(
         authenticator=Authenticator(find),
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
         store=store,
     )
-    app.add_routes([*customers.routes(), *Health(database).routes()])
+    app.add_routes([*customers.routes(), *Health(database).routes(), *documentation.routes()])
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

@@ -22,7 +22,11 @@ from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Overloaded
 
 ErrorType: TypeAlias = Literal[
-    "api_error", "authentication_error", "invalid_request_error", "rate_limit_error"
+    "api_error",
+    "authentication_error",
+    "idempotency_error",
+    "invalid_request_error",
+    "rate_limit_error",
 ]
 ErrorCode: TypeAlias = Literal[
     "authentication_error",
@@ -34,6 +38,7 @@ ErrorCode: TypeAlias = Literal[
     "server_error",
 ]
 
+ERRORS_PATH: Final = "/docs/errors"
 RETRY_AFTER_S: Final = 1
 REALM: Final = 'Basic realm="Chaching"'
 
@@ -104,16 +109,21 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-class _ErrorFields(msgspec.Struct, frozen=True, kw_only=True):
-    code: str
+class ErrorFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of an error; what has nothing to say is absent."""
+
+    code: ErrorCode
+    doc_url: str | UnsetType
     message: str
     param: str | UnsetType
     reason: str | UnsetType
-    type: str
+    type: ErrorType
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    error: _ErrorFields
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """The body of every answer that is an error."""
+
+    error: ErrorFields
 
 
 _RETRY: Final = {"Stripe-Should-Retry": "true"}
@@ -124,12 +134,16 @@ _SHED: Final = {**_NO_RETRY, "Retry-After": f"{RETRY_AFTER_S}"}
 _encode = msgspec.json.Encoder().encode
 
 
-def envelope(failure: Failure) -> bytes:
-    """Return the body of the answer to a failure."""
+def envelope(failure: Failure, public_url: str | None = None) -> bytes:
+    """Return the body of the answer to a failure.
+
+    ``public_url`` is where callers reach this service, without a trailing slash; None: unknown.
+    """
     return _encode(
-        _Envelope(
-            _ErrorFields(
+        ErrorEnvelope(
+            ErrorFields(
                 code=failure.code,
+                doc_url=f"{public_url}{ERRORS_PATH}#{failure.code}" if public_url else UNSET,
                 message=failure.message,
                 param=failure.param or UNSET,
                 reason=failure.reason or UNSET,

@@ -16,6 +16,7 @@ import msgspec
 
 DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://")]
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
+PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -26,6 +27,7 @@ WANTED: Final = {
     "AMQP_URL": "the broker, as in amqp://user@host/",
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",
+    "PUBLIC_URL": "where callers reach the gateway, as in https://host, without a slash at its end",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
 
@@ -36,6 +38,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: DatabaseUrl
     host: str = "127.0.0.1"
     port: Port = 8000
+    public_url: PublicUrl | None = None
     log_level: LogLevel = "info"
 
 
