@@ -52,6 +52,9 @@ Every success is 200 with a JSON object; every error is a JSON object `{"error":
 Basic authentication with an empty password. The key decides on the account and on the mode, test \
 or live.
 
+**To try an operation here**, press Authorize, paste your key, open the operation and press \
+Execute. A service started with `make run` knows the key `sk_test_12345`.
+
 **Bodies** are forms with brackets, as in `address[line1]=…`, or JSON of the same structure. In \
 JSON, `null` is what an empty value is in a form: it unsets. Numbers and booleans count as their \
 text where a text is wanted. Parameters of a POST may stand in the query too.
@@ -135,15 +138,7 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
         }
     table = _shape(operation, "form").of_table(operation.query)
     for name, schema in table["properties"].items():
-        told = {key: value for key, value in schema.items() if key != "description"}
-        yield {
-            "name": name,
-            "in": "query",
-            "required": name in operation.required,
-            "description": schema.get("description", ""),
-            "schema": told,
-            **(NESTED if _is_nested(schema) else {}),
-        }
+        yield _query_parameter(name, schema, required=name in operation.required)
     names = ["Stripe-Version"]
     if operation.method == "post":
         names.insert(0, "Idempotency-Key")
@@ -152,17 +147,29 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
     yield from ({"$ref": f"#/components/parameters/{name}"} for name in names)
 
 
+def _query_parameter(name: str, schema: Schema, *, required: bool) -> Schema:
+    """Return a parameter; the items of a list come one by one, each named with empty brackets."""
+    is_list = "array" in _types(schema)
+    return {
+        "name": f"{name}[]" if is_list else name,
+        "in": "query",
+        "required": required,
+        "description": schema.get("description", ""),
+        "schema": {key: value for key, value in schema.items() if key != "description"},
+        **(NESTED if _is_nested(schema) and not is_list else {}),
+    }
+
+
 def _body(operation: Operation, encoding: Encoding) -> Schema:
     assert operation.body is not None  # noqa: S101 - asked for only where there is one
     schema = _shape(operation, encoding).of_table(operation.body)
     if operation.required:
         schema["required"] = sorted(operation.required)
-    examples = {title: {"value": value} for title, value in operation.examples.items()}
-    told: Schema = {"schema": schema}
     if encoding == "form":
         nested = {name: NESTED for name, p in schema["properties"].items() if _is_nested(p)}
-        told["encoding"] = nested
-    return {**told, "examples": examples} if examples else told
+        return {"schema": schema, "encoding": nested}
+    examples = {title: {"value": value} for title, value in operation.examples.items()}
+    return {"schema": schema, **({"examples": examples} if examples else {})}
 
 
 def _shape(operation: Operation, encoding: Encoding) -> Shape:

@@ -10,7 +10,7 @@ from chaching_api.errors import REALM, RETRY_AFTER_S
 from chaching_api.requests import IDEMPOTENCY_KEY_CHARACTERS_MAX, OWN_VERSION
 
 REQUEST_ID: Final = "^req_[0-9A-Za-z]{14}$"
-VERSION: Final = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(\.[a-z][a-z_]*)?$"
+VERSION: Final = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([.][a-z][a-z_]*)?$"
 PRINTABLE: Final = r"^[\x21-\x7E]([\x20-\x7E]*[\x21-\x7E])?$"
 
 _IDEMPOTENCY_KEY: Final[Schema] = {
@@ -32,7 +32,7 @@ GIVEN: Final[Mapping[str, Schema]] = {
     },
     "If-None-Match": {
         "description": "The `ETag` of what you have already; answered with 304 if it is the same.",
-        "schema": {"type": "string", "pattern": PRINTABLE},
+        "schema": {"type": "string"},
     },
 }
 

@@ -1,6 +1,6 @@
 "use strict";
 
-// Swagger UI spells what is nested in a form or a query one level deep, lists without brackets, and
+// Swagger UI spells what is nested in a form or a query one level deep, lists without brackets and
 // the rest as JSON; the service reads brackets all the way down. And it fills a form's fields with
 // samples that nobody would send; here they begin empty.
 
@@ -60,7 +60,7 @@ function withBrackets(encoded, { nested, lists }) {
   const counts = new Map();
   const pairs = [...new URLSearchParams(encoded)].flatMap(([given, text]) => {
     const [, head, rest] = given.match(/^([^[]*)(.*)$/s);
-    if (!nested.has(head)) {
+    if (!nested.has(head) || rest.endsWith("[]")) {
       return [[given, text]];
     }
     // the only object of a list comes without its place
