@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench fuzz lock clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -13,7 +13,7 @@ INSTALL = @[ -n "$(PYTHON)" ] || { echo 'this needs Python 3.11 or newer; run: m
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --system-certs
-LOCKS := run test postgres
+LOCKS := run test fuzz postgres
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,11 @@ check: ## lint, format, types, import contracts, locked requirements
 bench: ## measure durable appends and requests a second
 	$(INSTALL) test
 	@exec $(BIN)/python -m tests.benchmarks
+
+fuzz: ## try 250,000 broken inputs on the request decoder (FUZZ="--help" lists options)
+	$(INSTALL) test
+	$(INSTALL) fuzz
+	@exec $(BIN)/python -m tests.fuzz $(FUZZ)
 
 lock: ## compile requirements/*.in into locked *.txt
 	$(INSTALL) test

@@ -1,10 +1,10 @@
 # ruff: noqa: INP001 - a script, not a package
-"""Install what `make run` or `make test` needs into .venv, unless it is there already.
+"""Install what `make run`, `make test` or `make fuzz` needs into .venv, unless it is there already.
 
-Needs nothing but Python's own library. Called with `run` or `test`: the set whose lock is
+Needs nothing but Python's own library. Called with `run`, `test` or `fuzz`: the set whose lock is
 installed. `test` contains `run`, so an environment that is complete for tests is left alone by
-`make run`. Two calls at once wait for one another; an interrupted one is done again, because the
-stamp that marks a set as complete is written last.
+`make run`; `fuzz` is only what comes on top of `test`. Two calls at once wait for one another; an
+interrupted one is done again, because the stamp that marks a set as complete is written last.
 
 Debian's Python lacks `ensurepip` where python3-venv is not installed. Then the environment is made
 without pip, and filled by another pip: one of the machine, uv, or the wheel in Debian's package
@@ -25,8 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-LOCKS = {"run": ["run.txt"], "test": ["run.txt", "test.txt"]}
-SUPERSETS = {"run": ["run", "test"], "test": ["test"]}
+LOCKS = {"run": ["run.txt"], "test": ["run.txt", "test.txt"], "fuzz": ["fuzz.txt"]}
+SUPERSETS = {"run": ["run", "test"], "test": ["test"], "fuzz": ["fuzz"]}
 OLDEST = (3, 11)
 ADVICE = "Python cannot make an environment with pip here; run: apt-get install python3-venv"
 

@@ -60,6 +60,26 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
 
 
+class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to be stored under an idempotency key, in the append that makes it true.
+
+    ``fingerprint`` is the SHA-256 of what was asked, ``answer`` the bytes that are answered.
+    """
+
+    idempotency_key: str
+    fingerprint: bytes
+    request_id: RequestId
+    answer: bytes
+
+
+class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command that changed nothing, true while the stream is at the version."""
+
+    key: StreamKey
+    expected_version: Version
+    kept: KeptAnswer
+
+
 class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event on its way into the log: JSON texts, and what the append must check."""
 
@@ -71,6 +91,7 @@ class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None
     metadata: str
     invoice_prefix: str | None
+    kept: KeptAnswer | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -103,7 +124,10 @@ _decode_metadata = msgspec.json.Decoder(Metadata).decode
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision ready to be stored: the event, the version before it, the customer after it."""
+    """A decision ready to be stored: the event, the version before it, the customer after it.
+
+    ``kept`` is the answer to it, if it came with an idempotency key.
+    """
 
     key: StreamKey
     version: Version
@@ -111,6 +135,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     after: Customer
     event_id: EventId
     metadata: Metadata
+    kept: KeptAnswer | None = None
 
 
 def encode(decisions: Sequence[Decided]) -> list[PendingEvent]:
@@ -179,6 +204,7 @@ def _pending(decided: Decided) -> PendingEvent:
         state=None if first else _encode(decided.after).decode(),
         metadata=_encode(decided.metadata).decode(),
         invoice_prefix=_new_invoice_prefix(event),
+        kept=decided.kept,
     )
 
 

@@ -1,17 +1,46 @@
 from __future__ import annotations
 
+import asyncio
 import base64
+import hashlib
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPMethod
+from pathlib import Path
 
 import pytest
-from tests.support.gateways import ACCOUNT, CUSTOMERS, KEY, Answer, Gateway, store_key
-from tests.support.waiting import eventually
+from tests.support.gateways import (
+    ACCOUNT,
+    CUSTOMERS,
+    KEY,
+    Answer,
+    Client,
+    Gateway,
+    connected,
+    gateway_process,
+    store_key,
+)
+from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.envelope import START
+from chaching.eventstore.api_keys import (
+    ApiKey,
+    create_key,
+    find_keys,
+    key_hash,
+    list_keys,
+    revoke_key,
+    roll_key,
+)
 from chaching.eventstore.database import Database
+from chaching.eventstore.grouping import Overloaded
 from chaching_api import authentication
+from chaching_api.authentication import Authenticator
+from chaching_api.errors import NotAuthenticated
 
 REVOKED_WITHIN_S = 5.0
+ASKED_BEFORE = 3
 RESTRICTED = "rk_test_restricted1234"
 LIVE = "sk_live_1234567890"
 
@@ -135,29 +164,36 @@ async def test_a_publishable_key_is_refused(gateway: Gateway, database_url: str)
     assert "publishable" in error["message"]
 
 
-async def revoke(database: Database) -> None:
-    revoked = await database.execute("UPDATE event_store.api_keys SET revoked_at = now()")
-    assert revoked == 1
+async def test_a_publishable_key_is_refused_whatever_rights_it_has(
+    gateway: Gateway, database_url: str
+) -> None:
+    key = await store_key(database_url, "pk_test_almighty1234", rights=["*"])
+    assert refused(await gateway.client.having(key).create())["reason"] == "secret_key_required"
+
+
+async def revoke_every_key(database_url: str) -> None:
+    for key in await list_keys(database_url):
+        await revoke_key(database_url, key.key_id)
 
 
 async def test_a_revoked_key_stops_opening_when_its_trust_ends(
-    gateway: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert authentication.FRESH_S < authentication.TRUSTED_MAX_S < REVOKED_WITHIN_S
     assert (await gateway.client.create()).status == 200
-    await revoke(database)
+    await revoke_every_key(database_url)
     monkeypatch.setattr(authentication, "TRUSTED_MAX_S", 0.0)
     error = refused(await gateway.client.create())
     assert error["message"] == "Invalid API Key provided: sk_test_*2345"
 
 
 async def test_a_busy_key_is_looked_up_again_while_it_is_used(
-    gateway: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "FRESH_S", 0.0)
     monkeypatch.setattr(authentication, "TRUSTED_MAX_S", 3600.0)
     assert (await gateway.client.create()).status == 200
-    await revoke(database)
+    await revoke_every_key(database_url)
 
     async def is_refused() -> bool:
         return (await gateway.client.create()).status == 401
@@ -165,24 +201,195 @@ async def test_a_busy_key_is_looked_up_again_while_it_is_used(
     await eventually(is_refused, "the revoked key is refused")
 
 
-async def test_a_key_that_is_remembered_is_not_looked_up_for_every_request(
-    gateway: Gateway, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(authentication, "FRESH_S", 3600.0)
-    monkeypatch.setattr(authentication, "TRUSTED_MAX_S", 3600.0)
-    assert (await gateway.client.create()).status == 200
-    await database.execute("TRUNCATE event_store.api_keys")
-    assert (await gateway.client.create()).status == 200
-
-
-async def test_a_key_made_after_it_was_refused_opens_when_that_memory_ends(
-    gateway: Gateway, database_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_key_that_was_asked_for_before_it_existed_opens_at_once(
+    gateway: Gateway, database_url: str
 ) -> None:
     newcomer = gateway.client.having("sk_test_newcomer")
-    refused(await newcomer.create())
+    for _ in range(ASKED_BEFORE):
+        refused(await newcomer.create())
     await store_key(database_url, "sk_test_newcomer")
-    monkeypatch.setattr(authentication, "TRUSTED_MAX_S", 0.0)
     assert (await newcomer.create()).status == 200
+
+
+@pytest.mark.parametrize("end", ["revoked", "rolled"])
+async def test_a_key_that_ends_while_it_is_in_use_is_refused_everywhere_within_five_seconds(
+    database_url: str, tmp_path: Path, end: str
+) -> None:
+    issued = await create_key(database_url, account=ACCOUNT, mode="test", kind="secret")
+    async with (
+        gateway_process(database_url, tmp_path / "one.log") as one,
+        gateway_process(database_url, tmp_path / "two.log") as two,
+        connected(one.url, issued.key) as first,
+        connected(two.url, issued.key) as second,
+    ):
+        clients = (first, second)
+        for client in clients:
+            assert (await client.create()).status == 200
+        uses = [asyncio.create_task(_used_until_refused(client)) for client in clients]
+        successor = issued.key
+        if end == "rolled":
+            successor = (await roll_key(database_url, issued.key_id)).key
+        else:
+            await revoke_key(database_url, issued.key_id)
+        ended_s = time.monotonic()
+        for refused_s, answer in await asyncio.gather(*uses):
+            assert refused_s - ended_s <= REVOKED_WITHIN_S
+            error = refused(answer)
+            assert error.get("reason") == ("api_key_expired" if end == "rolled" else None)
+        for client in clients:
+            refused(await client.create())
+            opens = await client.having(successor).create()
+            assert opens.status == (200 if end == "rolled" else 401)
+
+
+async def _used_until_refused(client: Client) -> tuple[float, Answer]:
+    """Use a key without pause; return the instant at which it was refused, and how."""
+    async with asyncio.timeout(LIMIT_S):
+        while (answer := await client.retrieve("cus_nobody")).status == 404:
+            pass
+    return time.monotonic(), answer
+
+
+# --- The memory of keys -------------------------------------------------------------------------
+
+
+class Asking:
+    """Looks keys up in a database, remembers with which hashes, and can be made to wait."""
+
+    def __init__(self, database: Database) -> None:
+        self.calls: list[Sequence[bytes]] = []
+        self.may_pass = asyncio.Event()
+        self.may_pass.set()
+        self._database = database
+
+    async def __call__(self, wanted: Sequence[bytes]) -> Sequence[ApiKey | None]:
+        self.calls.append(wanted)
+        await self.may_pass.wait()
+        return await find_keys(self._database, wanted)
+
+
+@pytest.fixture
+async def asking(database_url: str, database: Database) -> Asking:
+    await store_key(database_url, KEY)
+    return Asking(database)
+
+
+def wrong(number: int) -> str:
+    return f"Bearer sk_test_wrong{number:08}"
+
+
+async def all_refused(authenticator: Authenticator, numbers: range) -> None:
+    outcomes = await asyncio.gather(
+        *(authenticator.authenticate(wrong(number)) for number in numbers), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in outcomes} == {NotAuthenticated}
+
+
+async def test_a_key_in_use_is_looked_up_once_however_it_is_presented(asking: Asking) -> None:
+    authenticator = Authenticator(asking)
+    for header in (f"Bearer {KEY}", basic(f"{KEY}:"), *(basic(f"{KEY}:{n}") for n in range(9))):
+        assert (await authenticator.authenticate(header)).account == ACCOUNT
+    assert asking.calls == [[hashlib.sha256(KEY.encode()).digest()]]
+    assert authenticator.known_keys == 1
+
+
+async def test_many_who_bring_a_key_at_once_wait_for_one_look_up(asking: Asking) -> None:
+    authenticator = Authenticator(asking)
+    keys = await asyncio.gather(*(authenticator.authenticate(f"Bearer {KEY}") for _ in range(50)))
+    assert len({key.key_id for key in keys}) == 1
+    assert [len(call) for call in asking.calls] == [1]
+
+
+async def test_wrong_keys_are_looked_up_together_and_leave_no_trace(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "REMEMBERED_MAX_KEYS", 3)
+    authenticator = Authenticator(asking)
+    await authenticator.authenticate(f"Bearer {KEY}")
+    await all_refused(authenticator, range(500))
+    assert [len(call) for call in asking.calls] == [1, 256, 244]
+    assert authenticator.known_keys == 1
+    assert authenticator.keys_looked_up == 0
+    await authenticator.authenticate(f"Bearer {KEY}")
+    assert len(asking.calls) == 3
+
+
+async def test_the_memory_of_good_keys_is_bounded(
+    asking: Asking, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "REMEMBERED_MAX_KEYS", 3)
+    authenticator = Authenticator(asking)
+    for number in range(6):
+        key = await store_key(database_url, f"sk_test_good{number}")
+        await authenticator.authenticate(f"Bearer {key}")
+        assert authenticator.known_keys <= 3
+    asked = len(asking.calls)
+    for number in (5, 4, 3):
+        await authenticator.authenticate(f"Bearer sk_test_good{number}")
+    assert len(asking.calls) == asked
+    await authenticator.authenticate("Bearer sk_test_good0")
+    assert len(asking.calls) == asked + 1
+
+
+async def test_beyond_a_limit_further_unknown_keys_are_shed(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "UNKNOWN_WAITING_MAX_KEYS", 10)
+    authenticator = Authenticator(asking)
+    asking.may_pass.clear()
+    first = asyncio.create_task(all_refused(authenticator, range(1)))
+    await eventually(lambda: _has_called(asking, 1), "the first unknown key is being looked up")
+    waiting = asyncio.create_task(all_refused(authenticator, range(1, 11)))
+    await eventually(lambda: _look_up(authenticator, 11), "the others wait")
+    for number in range(11, 20):
+        with pytest.raises(Overloaded):
+            await authenticator.authenticate(wrong(number))
+    assert authenticator.keys_looked_up == 11
+    asking.may_pass.set()
+    await asyncio.gather(first, waiting)
+    await all_refused(authenticator, range(11, 20))
+
+
+async def _look_up(authenticator: Authenticator, keys: int) -> bool:
+    return authenticator.keys_looked_up == keys
+
+
+async def _has_called(asking: Asking, times: int) -> bool:
+    return len(asking.calls) >= times
+
+
+async def test_a_known_key_never_stands_in_line_behind_unknown_ones(
+    asking: Asking, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "TRUSTED_MAX_S", 0.0)
+    known = [key_hash(KEY)]
+
+    async def slow_for_unknown(wanted: Sequence[bytes]) -> Sequence[ApiKey | None]:
+        return await (find_keys(database, wanted) if wanted == known else asking(wanted))
+
+    authenticator = Authenticator(slow_for_unknown)
+    await authenticator.authenticate(f"Bearer {KEY}")
+    asking.may_pass.clear()
+    stuck = asyncio.create_task(all_refused(authenticator, range(50)))
+    await eventually(lambda: _has_called(asking, 1), "unknown keys are being looked up")
+    async with asyncio.timeout(LIMIT_S):
+        assert (await authenticator.authenticate(f"Bearer {KEY}")).account == ACCOUNT
+    assert not stuck.done()
+    asking.may_pass.set()
+    await stuck
+
+
+async def test_memory_and_store_are_asked_by_hash_alone(asking: Asking) -> None:
+    authenticator = Authenticator(asking)
+    presented = [KEY, *(wrong(number).removeprefix("Bearer ") for number in range(20))]
+    for key in presented:
+        with suppress(NotAuthenticated):
+            await authenticator.authenticate(f"Bearer {key}")
+    hashes = [hashlib.sha256(key.encode()).digest() for key in presented]
+    assert [hashed for call in asking.calls for hashed in call] == hashes
+    held = repr(vars(authenticator))
+    assert [hashed for hashed in hashes if repr(hashed) in held] == hashes[:1]
+    assert not [key for key in presented if key in held]
 
 
 # --- Rights -------------------------------------------------------------------------------------

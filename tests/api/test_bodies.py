@@ -191,6 +191,12 @@ def test_a_thousand_pairs_are_read_and_one_more_is_refused() -> None:
 
 def test_long_names_are_shortened_in_refusals() -> None:
     assert refusal(decode_form, b"a" * 5000 + b"=%").param == "aaaa...aaaa"
+    long = b"metadata[" + b"k" * 5000 + b"]=v"
+    assert refusal(decode_form, long + b"&" + long).param == "metadata[kkkk...kkkk]"
+    deep = b"".join([b"[%b]" % (b"%d" % level * 40) for level in range(9)])
+    assert refusal(decode_form, b"a" + deep + b"=v").param == (
+        "a[0000...0000][1111...1111][2222...2222][3333...3333][4444...4444]"
+    )
 
 
 # --- JSON ---------------------------------------------------------------------------------------
@@ -233,6 +239,9 @@ def test_json_gives_the_tree_that_a_form_would(raw: bytes, tree: Tree) -> None:
         (b'{"a": "\\u0000"}', "Invalid character in parameter: a; NUL is not allowed", "a"),
         (b'{"a": "\\ud800"}', "Invalid Unicode in parameter: a", "a"),
         (b'{"\\ud800": "a"}', "Invalid Unicode in parameter: ?", "?"),
+        (b'{"metadata[k]": "v"}', "Invalid parameter name: metadata[k]", "metadata[k]"),
+        (b'{"a": {"b]": "v"}}', "Invalid parameter name: a[b]]", "a[b]]"),
+        (b'{"": "v"}', "Invalid parameter name: ", ""),
         (b'{"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}',
          "Invalid parameter: a[b][c][d][e][f]; must be at most 5 levels deep",
          "a[b][c][d][e][f]"),
@@ -241,6 +250,14 @@ def test_json_gives_the_tree_that_a_form_would(raw: bytes, tree: Tree) -> None:
 def test_broken_json_is_refused(raw: bytes, message: str, param: str | None) -> None:
     fault = refusal(decode_json, raw)
     assert (fault.message, fault.param) == (message, param)
+
+
+@pytest.mark.parametrize("member", ['"\\u0000"', '"\\ud800"', '{"a": 1, "a": 1}'])
+def test_a_long_name_in_json_is_shortened_in_refusals(member: str) -> None:
+    body = f'{{"{"k" * 5000}": {member}}}'.encode()
+    fault = refusal(decode_json, body)
+    assert (fault.param or "").startswith("kkkk...kkkk")
+    assert len(fault.message) < 100
 
 
 def test_json_is_bounded_like_a_form() -> None:
@@ -294,6 +311,8 @@ def test_a_parameter_in_query_and_body_is_refused(content_type: str, body: bytes
     with pytest.raises(Malformed, match="both query and body: name") as raised:
         decode(content_type, body, b"name=a")
     assert raised.value.param == "name"
+    with pytest.raises(Malformed, match=r"both query and body: nnnn\.\.\.nnnn$"):
+        decode(FORM, b"n" * 5000 + b"=a", b"n" * 5000 + b"=b")
 
 
 def test_a_body_of_one_mebibyte_is_read_and_one_byte_more_is_too_large() -> None:

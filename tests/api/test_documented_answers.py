@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import pytest
@@ -11,8 +12,10 @@ from tests.support.openapi import misfits, operation, undocumented
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import JSON
 from chaching_api.documentation.operations import OPERATIONS, Operation
+from chaching_api.expansions import expandable
 
 CUSTOMERS: Final = "/v1/customers"
+SEARCH: Final = "/v1/customers/search"
 CUSTOMER: Final = "/v1/customers/{customer}"
 ID: Final = "cus_1"
 FULL: Final = """{
@@ -43,6 +46,61 @@ async def test_a_customer_is_as_documented_all_its_life(client: Client, body: st
         assert (answer.status, undocumented(method, CUSTOMER, answer)) == (200, [])
     gone = await client.send("GET", path)
     assert (gone.status, undocumented("GET", CUSTOMER, gone)) == (200, [])
+
+
+@pytest.mark.parametrize("source", ["tok_visa", "src_1", "ba_1"])
+async def test_all_that_can_be_expanded_is_as_documented(client: Client, source: str) -> None:
+    full = json.loads(FULL) | {"source": source}
+    full["tax_id_data"] = [
+        {"type": "eu_vat", "value": "DE123456789"},
+        {"type": "eu_oss_vat", "value": "EU123456789"},
+    ]
+    await client.send("POST", CUSTOMERS, json.dumps(full), content_type=JSON)
+    paths = list(expandable("customer"))
+    assert {"tax_ids.data.customer", "invoice_settings.default_payment_method"} <= set(paths)
+    for path in paths:
+        answer = await client.send("GET", f"{CUSTOMERS}/cus_full?expand[]={path}")
+        assert (answer.status, undocumented("GET", CUSTOMER, answer)) == (200, []), path
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (CUSTOMERS, ""),
+        (CUSTOMERS, "?limit=1&expand[]=data.tax_ids&created[gte]=5"),
+        (SEARCH, "?query=name:'Jane'"),
+        (SEARCH, "?query=name:'Jane'&limit=1&expand[]=total_count&expand[]=data.sources"),
+    ],
+)
+async def test_a_page_is_as_documented(client: Client, path: str, query: str) -> None:
+    for name in ("Jane", "Jane"):
+        await client.create(f"name={name}")
+    answer = await client.send("GET", path + query)
+    assert (answer.status, undocumented("GET", path, answer)) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (CUSTOMERS, "?limit=a"),
+        (CUSTOMERS, "?starting_after=cus_none"),
+        (SEARCH, ""),
+        (SEARCH, "?query=foo"),
+        (SEARCH, "?query=name:'a'&page=nope"),
+    ],
+)
+async def test_a_refused_page_is_as_documented(client: Client, path: str, query: str) -> None:
+    answer = await client.send("GET", path + query)
+    assert (answer.status, undocumented("GET", path, answer)) == (400, [])
+
+
+async def test_a_repeated_answer_is_as_documented(client: Client) -> None:
+    key = {"Idempotency-Key": "once"}
+    for name in ("Jane", "Jane", "June"):
+        answer = await client.send("POST", CUSTOMERS, f"name={name}", headers=key)
+        assert undocumented("POST", CUSTOMERS, answer) == []
+        assert "Idempotency-Key" in answer.headers
+    assert (answer.status, answer.error["type"]) == (400, "idempotency_error")
 
 
 async def test_an_answer_of_another_shape_is_found_out(client: Client) -> None:

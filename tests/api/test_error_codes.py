@@ -26,10 +26,13 @@ from chaching_api.errors import (
     BodyTooLarge,
     ErrorCode,
     ErrorType,
+    IdempotencyMismatch,
     LostRace,
     Malformed,
+    NoSuchCursor,
     NotAllowed,
     NotAuthenticated,
+    RateLimited,
     UnknownUrl,
     failure_of,
 )
@@ -92,6 +95,9 @@ def test_every_reason_stands_with_a_code() -> None:
         NotAuthenticated("m"),
         NotAllowed("m"),
         UnknownUrl("GET", "/"),
+        IdempotencyMismatch("key"),
+        NoSuchCursor("m"),
+        RateLimited("m", limit="global-rate", retry_after_s=1),
         NoSuchCustomer("cus_1"),
         CustomerExists(),
         LostRace(),
@@ -159,7 +165,9 @@ async def public(gateway: Gateway, database: Database, store: EventStore) -> Asy
     """A client of a gateway that was told where callers reach it."""
     del gateway  # whose fixture stores the key
     runner = EnvelopeRunner(
-        create_app(Dependencies(database=database, store=store, public_url=PUBLIC_URL))
+        create_app(
+            Dependencies(database=database, searches=database, store=store, public_url=PUBLIC_URL)
+        )
     )
     try:
         await runner.setup()

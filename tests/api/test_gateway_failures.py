@@ -25,6 +25,7 @@ from tests.support.gateways import (
 from tests.support.waiting import eventually
 
 from chaching.domain.customer import UpdateCustomer
+from chaching.domain.customer_object import render
 from chaching.domain.ids import RequestId
 from chaching.domain.values import Details
 from chaching.envelope import START, Metadata, PendingEvent
@@ -34,7 +35,7 @@ from chaching.local.ports import LOOPBACK
 from chaching_api import requests
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.errors import failure_of
-from chaching_api.execute import ATTEMPTS_MAX, Executor
+from chaching_api.execute import ATTEMPTS_MAX, Asked, Executor
 from chaching_api.server import LINE_BYTES_MAX
 
 OUTAGE_LIMIT_S = 20.0
@@ -93,6 +94,11 @@ async def test_an_unknown_url_or_verb_is_404(stranded: Client, method: str, path
         "valid (non-empty) identifier."
     )
     assert answer.error["reason"] == "url_unknown"
+
+
+async def test_a_long_unknown_url_is_shortened(stranded: Client) -> None:
+    answer = await stranded.send("GET", f"/v1/{'x' * 1000}")
+    assert malformed(answer, 404).startswith("Unrecognized request URL (GET: /v1/...xxxx). If ")
 
 
 @pytest.mark.parametrize("path", ["/v1/customers/cus_1", "/v1/customers", "/healthz", "/readyz"])
@@ -297,7 +303,8 @@ class Beaten(EventStore):
             details = Details(description=f"rival {self.beaten}")
             command = UpdateCustomer(id=pending.key.id, at=1, details=details)
             metadata = Metadata(request_id=RequestId("req_1"))
-            await self._rival.execute(pending.key, command, metadata)
+            asked = Asked(key=pending.key, command=command, metadata=metadata, answer=render)
+            await self._rival.execute(asked)
         return await super().append(pending)
 
 

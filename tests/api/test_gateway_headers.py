@@ -51,7 +51,13 @@ async def test_a_version_that_parses_is_echoed(client: Client, version: str) -> 
     assert answer.headers["Idempotency-Key"] == "a key"
 
 
-@pytest.mark.parametrize("version", ["wat", "2025-13-01", "2025-04-30.", "2025-04-30.Basil\t"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        *("wat", "2025-13-01", "2025-04-30.", "2025-04-30.Basil\t", f"2025-04-30.{'a' * 54}"),
+        "202\N{ARABIC-INDIC DIGIT FIVE}-04-30",
+    ],
+)
 async def test_a_version_that_does_not_parse_is_refused(gateway: Gateway, version: str) -> None:
     headers = {"Stripe-Version": version}
     refused = await gateway.client.send(HTTPMethod.POST, CUSTOMERS, "", headers=headers)

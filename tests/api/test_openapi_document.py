@@ -19,6 +19,7 @@ from chaching_api.bodies import decode_json
 from chaching_api.boundary import JSON
 from chaching_api.documentation import wire
 from chaching_api.documentation.error_codes import REASONS
+from chaching_api.documentation.expanded import ONLY_EXPANDED
 from chaching_api.documentation.operations import OPERATIONS, Operation
 from chaching_api.documentation.schemas import Shape
 from chaching_api.errors import Malformed
@@ -29,6 +30,7 @@ from chaching_api.parameter_types import (
     Items,
     Leaf,
     Parameter,
+    Required,
     TestModeOnly,
 )
 from chaching_api.parameters import read_create, read_update
@@ -61,7 +63,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_the_document_tells_every_route_and_no_other(database: Database, store: EventStore) -> None:
-    app = create_app(Dependencies(database=database, store=store))
+    app = create_app(Dependencies(database=database, searches=database, store=store))
     assert routes_of(app) == {
         (method.upper(), path)
         for path, operations in DOCUMENT["paths"].items()
@@ -91,7 +93,7 @@ def assert_has_names(schema: Mapping[str, Any], table: Mapping[str, Parameter[ob
     assert list(schema["properties"]) == list(table)
     assert schema["additionalProperties"] is False
     for name, parameter in table.items():
-        inner = parameter.parameter if isinstance(parameter, Emptied) else parameter
+        inner = parameter.parameter if isinstance(parameter, Emptied | Required) else parameter
         children = getattr(inner, "children", None)
         if children is not None:
             assert_has_names(schema["properties"][name], children)
@@ -139,7 +141,7 @@ def test_every_struct_of_the_wire_is_closed_and_has_all_its_keys() -> None:
         assert schema["additionalProperties"] is False
         assert set(struct.__struct_encode_fields__) <= schema["properties"].keys()
     customer = DOCUMENT["components"]["schemas"]["Customer"]
-    expanded = set(wire.ONLY_EXPANDED)
+    expanded = set(ONLY_EXPANDED)
     assert customer["properties"].keys() - set(customer["required"]) == {"updated", *expanded}
     assert len(customer["required"]) == 22
 
@@ -300,6 +302,15 @@ def test_the_items_of_a_list_come_one_by_one_in_a_query() -> None:
     [expand] = [p for p in DOCUMENT["paths"][CUSTOMER]["get"]["parameters"] if "in" in p][1:]
     assert (expand["name"], expand["schema"]["type"]) == ("expand[]", "array")
     assert "style" not in expand
+
+
+def test_what_a_request_needs_is_required() -> None:
+    told = {
+        p["name"]: p["required"]
+        for p in DOCUMENT["paths"]["/v1/customers/search"]["get"]["parameters"]
+        if "in" in p
+    }
+    assert told == {"query": True, "limit": False, "page": False, "expand[]": False}
 
 
 def test_a_form_has_no_null() -> None:

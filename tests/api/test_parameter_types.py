@@ -6,6 +6,7 @@ import pytest
 from tests.api.reading import AT, creating, details, json_details, refusal, updating
 
 from chaching.domain.values import (
+    AddressChange,
     CustomField,
     Details,
     TaxChange,
@@ -44,6 +45,14 @@ def test_a_text_is_as_long_as_its_limit_in_code_points_and_no_longer(
 
 def test_white_space_around_a_name_does_not_count() -> None:
     assert details(f"name=++{'a' * 256}++").name == "a" * 256
+
+
+def test_a_country_is_measured_as_it_is_stored() -> None:
+    sharp_s = "\N{LATIN SMALL LETTER SHARP S}"  # two letters when upper-cased
+    assert details(f"address[country]={sharp_s * 2500}").address == AddressChange(
+        country="S" * 5000
+    )
+    assert refusal(f"address[country]={sharp_s * 2501}").param == "address[country]"
 
 
 def test_an_email_may_have_512_characters() -> None:

@@ -113,6 +113,10 @@ def show(goals: list[Goal], rates: Rates, costs: list[StateCost]) -> None:
         )
     say("")
     say(f"create   p50 {rates.create_p50_ms:.1f} ms, p99 {rates.create_p99_ms:.1f} ms")
+    say(
+        f"create with a fresh idempotency key {rates.keyed_create_per_s:,.0f}/s, "
+        f"{rates.keyed_ratio:.2f} x the one without"
+    )
     say(f"retrieve p50 {rates.retrieve_p50_ms:.1f} ms, p99 {rates.retrieve_p99_ms:.1f} ms")
     say("")
     for cost in costs:

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import itertools
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -30,8 +32,8 @@ class Load(msgspec.Struct):
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, load: Load, until_s: float) -> None:
-        self._request = request
+    def __init__(self, next_request: Callable[[], bytes], load: Load, until_s: float) -> None:
+        self._next_request = next_request
         self._load = load
         self._until_s = until_s
         self._received = b""
@@ -67,7 +69,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_s = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(self._next_request())
 
 
 def _length(headers: bytes) -> int:
@@ -77,9 +79,13 @@ def _length(headers: bytes) -> int:
     return int(lowered[start : end if end > 0 else None])
 
 
-def request_bytes(method: str, path: str, *, key: str = "", body: str = "") -> bytes:
-    """Return the bytes of one HTTP/1.1 request."""
+def request_bytes(
+    method: str, path: str, *, key: str = "", body: str = "", header: str = ""
+) -> bytes:
+    """Return the bytes of one HTTP/1.1 request, with one more header if given."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key}"]
+    if header:
+        lines.append(header)
     if body:
         lines += [
             "Content-Type: application/x-www-form-urlencoded",
@@ -88,25 +94,32 @@ def request_bytes(method: str, path: str, *, key: str = "", body: str = "") -> b
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
-async def load(port: int, request: bytes, *, for_s: float) -> Load:
-    """Send a request over ``CONNECTIONS`` connections for so many seconds.
+def numbered(request: bytes, place: bytes) -> Callable[[], bytes]:
+    """Return what makes a request that is new each time: a number of nine digits at a place."""
+    before, after = request.split(place)
+    numbers = itertools.count(100_000_000)
+    return lambda: b"%b%d%b" % (before, next(numbers), after)
+
+
+async def load(port: int, request: bytes | Callable[[], bytes], *, for_s: float) -> Load:
+    """Send a request, or one made anew each time, over ``CONNECTIONS`` connections.
 
     Without collections of garbage here, whose pauses would be taken for the server's.
     """
     gc.disable()
     try:
-        return await _load(port, request, for_s)
+        return await _load(port, request if callable(request) else lambda: request, for_s)
     finally:
         gc.enable()
 
 
-async def _load(port: int, request: bytes, for_s: float) -> Load:
+async def _load(port: int, next_request: Callable[[], bytes], for_s: float) -> Load:
     result = Load()
     started = time.perf_counter()
     connections: list[_Connection] = []
     for _ in range(CONNECTIONS):
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(request, result, started + for_s), "127.0.0.1", port
+            lambda: _Connection(next_request, result, started + for_s), "127.0.0.1", port
         )
         connections.append(connection)
     async with asyncio.timeout(for_s + 30):

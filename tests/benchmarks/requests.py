@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 from aiohttp import ClientError, ClientSession
 from tests.benchmarks.appends import WrongData
-from tests.benchmarks.load import Load, load, request_bytes
+from tests.benchmarks.load import Load, load, numbered, request_bytes
 
 from chaching.eventstore.api_keys import create_key
 from chaching.eventstore.database import Database
@@ -23,6 +23,7 @@ ROUNDS = 3
 ROUND_S = 3.0
 START_LIMIT_S = 20
 POLL_S = 0.05
+NUMBER = "NUMBER"
 FORM = (
     "name=Jane+Doe&email=jane.doe%40example.com&phone=%2B123456789"
     "&description=Premium+plan+customer"
@@ -30,12 +31,17 @@ FORM = (
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Medians over the rounds: requests a second, ratios to the empty handler, latencies in ms."""
+    """Medians over the rounds: requests a second, ratios to the empty handler, latencies in ms.
+
+    ``keyed``: each with a fresh idempotency key; ``keyed_ratio`` is to the create without one.
+    """
 
     empty_per_s: float
     create_per_s: float
     retrieve_per_s: float
+    keyed_create_per_s: float
     create_ratio: float
+    keyed_ratio: float
     retrieve_ratio: float
     create_p50_ms: float
     create_p99_ms: float
@@ -45,12 +51,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 async def request_rates(database_url: str, gateway_url: str) -> Rates:
     """Load a gateway and an empty handler in turn, and check what the gateway wrote."""
-    key = await create_key(database_url, account="acct_http", mode="test", kind="secret")
+    issued = await create_key(database_url, account="acct_http", mode="test", kind="secret")
     port, empty_port = free_port(), free_port()
     async with _process("tests.benchmarks.empty_handler", str(empty_port), port=empty_port):
         environment = {"DATABASE_URL": gateway_url, "PORT": str(port)}
         async with _process("chaching_api", "gateway", port=port, environment=environment):
-            return await _rounds(database_url, key, port, empty_port)
+            return await _rounds(database_url, issued.key, port, empty_port)
 
 
 async def _rounds(database_url: str, key: str, port: int, empty_port: int) -> Rates:
@@ -59,18 +65,29 @@ async def _rounds(database_url: str, key: str, port: int, empty_port: int) -> Ra
     await _project(database_url, customer_id)
     retrieve = request_bytes("GET", f"/v1/customers/{customer_id}", key=key)
     empty = request_bytes("GET", "/", key=key)
+    keyed = numbered(
+        request_bytes(
+            "POST", "/v1/customers", key=key, body=FORM, header=f"Idempotency-Key: {NUMBER}"
+        ),
+        NUMBER.encode(),
+    )
     empties: list[Load] = []
     creates: list[Load] = []
+    keyeds: list[Load] = []
     retrieves: list[Load] = []
     for _ in range(ROUNDS):
         empties.append(await load(empty_port, empty, for_s=ROUND_S))
         creates.append(await load(port, create, for_s=ROUND_S))
+        keyeds.append(await load(port, keyed, for_s=ROUND_S))
         retrieves.append(await load(port, retrieve, for_s=ROUND_S))
-    await _check(database_url, [*creates, *retrieves], sum(c.good for c in creates) + 1)
+    created = sum(load.good for load in (*creates, *keyeds))
+    await _check(database_url, [*creates, *keyeds, *retrieves], created + 1)
     return Rates(
         empty_per_s=median(e.per_s for e in empties),
         create_per_s=median(c.per_s for c in creates),
         retrieve_per_s=median(r.per_s for r in retrieves),
+        keyed_create_per_s=median(k.per_s for k in keyeds),
+        keyed_ratio=median(k.per_s / c.per_s for k, c in zip(keyeds, creates, strict=True)),
         create_ratio=median(c.per_s / e.per_s for c, e in zip(creates, empties, strict=True)),
         retrieve_ratio=median(r.per_s / e.per_s for r, e in zip(retrieves, empties, strict=True)),
         create_p50_ms=median(c.percentile_ms(0.5) for c in creates),

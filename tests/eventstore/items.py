@@ -8,12 +8,13 @@ from typing import Final
 
 import msgspec
 
-from chaching.domain.ids import AccountId, CustomerId, EventId
-from chaching.envelope import PendingEvent, StreamKey, Version
+from chaching.domain.ids import AccountId, CustomerId, EventId, RequestId
+from chaching.envelope import KeptAnswer, PendingAnswer, PendingEvent, StreamKey, Version
 from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 
 ACCOUNT: Final = "acct_1"
+FINGERPRINT_BYTES: Final = 32
 APPEND: Final = statement("chaching.eventstore", "append_events")
 
 _numbers = itertools.count(1)
@@ -26,6 +27,8 @@ class Outcome(msgspec.Struct, frozen=True):
     position: int | None
     version: int
     holder: str | None
+    request_id: str | None = None
+    answer: str | None = None
 
 
 def appended(position: int, version: int, holder: str | None = None) -> Outcome:
@@ -38,6 +41,14 @@ def conflict(version: int, holder: str | None = None) -> Outcome:
 
 def taken(version: int, holder: str) -> Outcome:
     return Outcome("prefix_taken", None, version, holder)
+
+
+def kept_alone(version: int) -> Outcome:
+    return Outcome("kept", None, version, None)
+
+
+def answered(version: int, request_id: str, answer: str) -> Outcome:
+    return Outcome("answered", None, version, None, request_id, answer)
 
 
 def key(stream: str, *, account: str = ACCOUNT, livemode: bool = False) -> StreamKey:
@@ -53,6 +64,7 @@ def item(
     livemode: bool = False,
     event_id: str | None = None,
     payload: str = "{}",
+    kept: KeptAnswer | None = None,
 ) -> PendingEvent:
     """Return an event for a stream at a version; its payload means nothing to the store."""
     return PendingEvent(
@@ -64,28 +76,53 @@ def item(
         state=None if expected_version == 0 else "{}",
         metadata='{"request_id":"req_1"}',
         invoice_prefix=prefix,
+        kept=kept,
     )
 
 
-def columns(items: Sequence[PendingEvent]) -> tuple[list[object], ...]:
+def keeping(
+    idempotency_key: str, *, asked: bytes = b"a", answer: bytes = b"{}", request: str = "req_1"
+) -> KeptAnswer:
+    """Return an answer to be kept under a key; ``asked`` is one byte that stands for a request."""
+    return KeptAnswer(
+        idempotency_key=idempotency_key,
+        fingerprint=asked * FINGERPRINT_BYTES,
+        request_id=RequestId(request),
+        answer=answer,
+    )
+
+
+def answer_alone(stream: str, expected_version: int, kept: KeptAnswer) -> PendingAnswer:
+    return PendingAnswer(key=key(stream), expected_version=Version(expected_version), kept=kept)
+
+
+def columns(items: Sequence[PendingEvent | PendingAnswer]) -> tuple[list[object], ...]:
     """Return a batch as the arrays that the function takes."""
+    events = [i if isinstance(i, PendingEvent) else None for i in items]
     return (
         [i.key.account for i in items],
         [i.key.livemode for i in items],
         [i.key.id for i in items],
         [i.expected_version for i in items],
-        [i.event_id for i in items],
-        [i.type for i in items],
-        [i.schema_version for i in items],
-        [i.payload for i in items],
-        [i.state for i in items],
-        [i.metadata for i in items],
-        [i.invoice_prefix for i in items],
+        [e and e.event_id for e in events],
+        [e and e.type for e in events],
+        [e and e.schema_version for e in events],
+        [e and e.payload for e in events],
+        [e and e.state for e in events],
+        [e and e.metadata for e in events],
+        [e and e.invoice_prefix for e in events],
+        [i.kept and i.kept.idempotency_key for i in items],
+        [i.kept and i.kept.fingerprint for i in items],
+        [i.kept and i.kept.request_id for i in items],
+        [i.kept and i.kept.answer.decode() for i in items],
     )
 
 
-async def append_batch(database: Database | Session, *items: PendingEvent) -> list[Outcome]:
+async def append_batch(
+    database: Database | Session, *items: PendingEvent | PendingAnswer
+) -> list[Outcome]:
     """Append items in one call; return what is said of each, in their order."""
     rows = await database.fetch(APPEND, *columns(items))
     assert [row["item"] for row in rows] == list(range(1, len(items) + 1))
-    return [Outcome(r["outcome"], r["position"], r["version"], r["holder"]) for r in rows]
+    names = ("outcome", "position", "version", "holder", "request_id", "answer")
+    return [Outcome(*(row[name] for name in names)) for row in rows]

@@ -11,6 +11,7 @@ import pytest
 from tests.eventstore.items import APPEND, append_batch, appended, columns, item
 
 from chaching.eventstore.database import Database, Session
+from chaching.eventstore.statements import statement
 
 ROLES: Final = ("chaching_gateway", "chaching_projector", "chaching_relay")
 TABLE_RIGHTS: Final = (
@@ -26,21 +27,29 @@ GRANTED: Final = {
     ("chaching_gateway", "event_store.api_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.checkpoints"): {"SELECT"},
     ("chaching_gateway", "event_store.events"): {"SELECT"},
+    ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
     ("chaching_gateway", "read_model.customers"): {"SELECT"},
+    ("chaching_gateway", "read_model.parked_streams"): {"SELECT"},
+    ("chaching_gateway", "read_model.search_entries"): {"SELECT"},
     ("chaching_gateway", "schema_history.migrations"): {"SELECT"},
     ("chaching_projector", "event_store.checkpoints"): {"SELECT", "UPDATE"},
     ("chaching_projector", "event_store.events"): {"SELECT"},
     ("chaching_projector", "event_store.log_head"): {"SELECT"},
     ("chaching_projector", "read_model.customers"): {"SELECT", "INSERT", "UPDATE"},
     ("chaching_projector", "read_model.parked_streams"): {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    ("chaching_projector", "read_model.search_entries"): {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    ("chaching_projector", "read_model.search_renewals"): {"SELECT", "INSERT", "DELETE"},
     ("chaching_projector", "schema_history.migrations"): {"SELECT"},
     ("chaching_relay", "event_store.checkpoints"): {"SELECT", "UPDATE"},
     ("chaching_relay", "event_store.events"): {"SELECT"},
     ("chaching_relay", "event_store.log_head"): {"SELECT"},
     ("chaching_relay", "schema_history.migrations"): {"SELECT"},
 }
-EXECUTABLE: Final = {("chaching_gateway", "event_store.append_events")}
+EXECUTABLE: Final = {
+    ("chaching_gateway", "event_store.append_events"),
+    ("chaching_gateway", "event_store.forget_idempotency_keys"),
+}
 SCHEMAS: Final = {
     ("chaching_gateway", "event_store"),
     ("chaching_gateway", "read_model"),
@@ -51,7 +60,8 @@ SCHEMAS: Final = {
     ("chaching_relay", "event_store"),
     ("chaching_relay", "schema_history"),
 }
-CHECKPOINTS: Final = ("projection.customers", "relay")
+LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
+CHECKPOINTS: Final = ("projection.customers", "projection.search", "relay")
 
 
 @asynccontextmanager
@@ -282,6 +292,18 @@ async def test_no_role_reads_or_writes_what_is_anothers(database: Database) -> N
         await refused(database, role, sql)
 
 
+async def test_the_gateway_reads_who_is_parked_and_not_why(database: Database) -> None:
+    await database.execute(
+        "INSERT INTO read_model.parked_streams VALUES ('acct_1', false, 'cus_1', 1, 1, 'secret')"
+    )
+    async with acting_as(database, "chaching_gateway") as session:
+        rows = await session.fetch(LIST_TAIL, "acct_1", False, 1, 1)
+        assert len(rows) == 1
+        rows = await session.fetch("SELECT account, livemode, id FROM read_model.parked_streams")
+        assert [tuple(row) for row in rows] == [("acct_1", False, "cus_1")]
+    await refused(database, "chaching_gateway", "SELECT reason FROM read_model.parked_streams")
+
+
 # --- Checkpoints row by row ---------------------------------------------------------------------
 
 
@@ -293,22 +315,23 @@ async def test_everyone_sees_every_checkpoint(database: Database, role: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("role", "own", "others"),
+    ("role", "own"),
     [
-        ("chaching_relay", "relay", "projection.customers"),
-        ("chaching_projector", "projection.customers", "relay"),
+        ("chaching_relay", {"relay"}),
+        ("chaching_projector", {"projection.customers", "projection.search"}),
     ],
 )
-async def test_a_follower_moves_its_own_checkpoint_only(
-    database: Database, role: str, own: str, others: str
+async def test_a_follower_moves_its_own_checkpoints_only(
+    database: Database, role: str, own: set[str]
 ) -> None:
     async with acting_as(database, role) as session:
         move = "UPDATE event_store.checkpoints SET position = 7 WHERE name = $1"
-        assert await session.execute(move, own) == 1
-        assert await session.execute(move, others) == 0
-        assert await session.execute("UPDATE event_store.checkpoints SET position = 8") == 1
+        for name in CHECKPOINTS:
+            assert await session.execute(move, name) == (name in own)
+        moved = await session.execute("UPDATE event_store.checkpoints SET position = 8")
+        assert moved == len(own)
     rows = await database.fetch("SELECT name, position FROM event_store.checkpoints")
-    assert {row[0]: row[1] for row in rows} == {own: 8, others: 0}
+    assert {row[0]: row[1] for row in rows} == {name: 8 * (name in own) for name in CHECKPOINTS}
 
 
 @pytest.mark.parametrize(

@@ -49,22 +49,24 @@ async def test_a_part_that_dies_is_started_again_and_said_so() -> None:
     assert "1.0 s" in said[2]
 
 
-async def test_a_service_process_gets_its_addresses_and_no_others(
+async def test_a_service_process_gets_its_addresses_no_others_and_every_other_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "stand_in.py"
     module.write_text(
-        "import os; print(os.environ.get('DATABASE_URL'), os.environ.get('AMQP_URL'))"
+        "import os; [print(os.environ.get(name)) for name in "
+        "('DATABASE_URL', 'AMQP_URL', 'RATE_LIMIT_PER_S')]"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("AMQP_URL", "amqp://not-for-it")
+    monkeypatch.setenv("RATE_LIMIT_PER_S", "100")
     log = tmp_path / "log"
     part = ServiceProcess(
         "part", ["stand_in"], addresses={"DATABASE_URL": "postgresql://own"}, log=log
     )
     await part.start()
     assert await asyncio.wait_for(part.wait(), LIMIT_S) == 0
-    assert log.read_text().split() == ["postgresql://own", "None"]
+    assert log.read_text().split() == ["postgresql://own", "None", "100"]
     assert part.marks()[0].pid != os.getpid()
     await part.stop()
 

@@ -5,7 +5,15 @@ import pytest
 from chaching.runtime import config
 from chaching.runtime.config import ConfigError, GatewayConfig, ProjectorConfig, RelayConfig
 
-DATABASE = {"DATABASE_URL": "postgresql://user:secret@host/name"}
+URL = "postgresql://user:secret@host/name"
+DATABASE = {"DATABASE_URL": URL}
+RATE_LIMITS = (
+    "RATE_LIMIT_PER_S",
+    "RATE_LIMIT_BURST",
+    "RATE_LIMIT_SEARCH_PER_S",
+    "RATE_LIMIT_WRITES_PER_S",
+    "RATE_LIMIT_CONCURRENT",
+)
 
 
 def test_what_is_not_set_has_its_default() -> None:
@@ -32,6 +40,29 @@ def test_what_is_missing_is_told_in_one_line() -> None:
 def test_a_wrong_port_is_refused(port: str) -> None:
     with pytest.raises(ConfigError, match="PORT is not usable"):
         config.read(GatewayConfig, {**DATABASE, "PORT": port})
+
+
+def test_rate_limits_are_off_unless_they_are_set() -> None:
+    off = dict.fromkeys(RATE_LIMITS, "")
+    for settings in (
+        config.read(GatewayConfig, {**DATABASE, **off}),
+        GatewayConfig(database_url=URL),
+    ):
+        assert [getattr(settings, name.lower()) for name in RATE_LIMITS] == [None] * 5
+
+
+def test_rate_limits_are_read_as_numbers() -> None:
+    given = dict(zip(RATE_LIMITS, ("0.5", "20", "2", "1e3", "7"), strict=True))
+    settings = config.read(GatewayConfig, {**DATABASE, **given})
+    read = [getattr(settings, name.lower()) for name in RATE_LIMITS]
+    assert read == [0.5, 20, 2.0, 1000.0, 7]
+
+
+@pytest.mark.parametrize("name", RATE_LIMITS)
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e9", "many", "null", "true"])
+def test_a_wrong_rate_limit_is_refused(name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} is not usable: it must be .* of one key"):
+        config.read(GatewayConfig, {**DATABASE, "RATE_LIMIT_PER_S": "1", name: text})
 
 
 def test_a_wrong_url_is_refused_without_repeating_its_password() -> None:

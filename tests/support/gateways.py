@@ -28,6 +28,7 @@ from chaching.local.ports import LOOPBACK, free_port
 from chaching.local.processes import Child
 from chaching_api.__main__ import GATEWAY_SESSIONS_MAX
 from chaching_api.app import Dependencies, create_app
+from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.server import EnvelopeRunner
 
 KEY: Final = "sk_test_12345"
@@ -158,23 +159,31 @@ async def gateway_on(
     database = Database(
         database_url, name="gateway", sessions_max=GATEWAY_SESSIONS_MAX, settings=KEYED_LOOKUPS
     )
+    searches = Database(
+        database_url, name="searches", sessions_max=SEARCH_SESSIONS_MAX, settings=SEARCHES
+    )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring, append_deadline_s=append_deadline_s)
     await database.open()
+    await searches.open()
     ringing = asyncio.create_task(doorbell.run())
     try:
-        async with serving(database, store) as client:
+        async with serving(database, store, searches) as client:
             yield Gateway(client=client, store=store, database=database)
     finally:
         await store.drain()
         ringing.cancel()
+        await searches.close()
         await database.close()
 
 
 @asynccontextmanager
-async def serving(database: Database, store: EventStore) -> AsyncGenerator[Client]:
+async def serving(
+    database: Database, store: EventStore, searches: Database | None = None
+) -> AsyncGenerator[Client]:
     """Serve the application on a real socket; yield a client of it."""
-    runner = EnvelopeRunner(create_app(Dependencies(database=database, store=store)))
+    dependencies = Dependencies(database=database, searches=searches or database, store=store)
+    runner = EnvelopeRunner(create_app(dependencies))
     try:
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, 0).start()
@@ -191,6 +200,7 @@ class GatewayProcess:
     def __init__(self, child: Child, url: str, log: Path) -> None:
         self.url = url
         self.log = log
+        self.ends_with = 0
         self._child = child
 
     @property
@@ -199,6 +209,12 @@ class GatewayProcess:
 
     async def end(self) -> None:
         await self._child.end(signal.SIGTERM, STOP_LIMIT_S)
+
+    async def kill(self) -> None:
+        """End it with SIGKILL, at whatever it is."""
+        self.ends_with = -signal.SIGKILL
+        self._child.send(signal.SIGKILL)
+        await self._child.wait()
 
     def log_text(self) -> str:
         return self.log.read_text()
@@ -212,7 +228,7 @@ class GatewayProcess:
 async def gateway_process(
     database_url: str, log: Path, **settings: str
 ) -> AsyncGenerator[GatewayProcess]:
-    """Run a gateway in a process of its own until the block ends; it must then end with code 0."""
+    """Run a gateway in a process of its own until the block ends, with code 0 unless killed."""
     port = free_port()
     child = Child.spawn(
         "gateway",
@@ -226,7 +242,7 @@ async def gateway_process(
         yield running
     finally:
         await running.end()
-    assert running.exit_code == 0, running.log_text()
+    assert running.exit_code == running.ends_with, running.log_text()
 
 
 async def store_key(
@@ -240,7 +256,7 @@ async def store_key(
     """Store a key whose kind and mode are told by its own spelling; return it."""
     kind, mode, _ = key.split("_", 2)
     kinds: dict[str, KeyKind] = {"sk": "secret", "rk": "restricted", "pk": "publishable"}
-    return await create_key(
+    issued = await create_key(
         database_url,
         account=account,
         mode="live" if mode == "live" else "test",
@@ -250,6 +266,7 @@ async def store_key(
         name=f"the {kinds[kind]} key of a test",
         key=key,
     )
+    return issued.key
 
 
 async def _is_live(gateway: GatewayProcess) -> bool:

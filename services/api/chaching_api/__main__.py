@@ -7,6 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -17,6 +18,9 @@ from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
+from chaching_api.forgetting import forget_old_keys
+from chaching_api.rate_limits import Limits, Rate, RateLimits
+from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.relay import run_relay
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
@@ -41,15 +45,31 @@ async def serve(settings: config.GatewayConfig) -> None:
         sessions_max=GATEWAY_SESSIONS_MAX,
         settings=KEYED_LOOKUPS,
     )
+    searches = Database(
+        settings.database_url,
+        name="gateway searches",
+        sessions_max=SEARCH_SESSIONS_MAX,
+        settings=SEARCHES,
+    )
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
-    runner = EnvelopeRunner(
-        create_app(Dependencies(database=database, store=store, public_url=settings.public_url))
+    dependencies = Dependencies(
+        database=database,
+        searches=searches,
+        store=store,
+        limits=limits_of(settings),
+        public_url=settings.public_url,
     )
+    runner = EnvelopeRunner(create_app(dependencies))
     await database.open()
-    ringing = asyncio.create_task(
-        lifecycle.supervised("doorbell", doorbell.run, expected=(Unavailable,))
-    )
+    await searches.open()
+    loops = {
+        asyncio.create_task(lifecycle.supervised(name, loop, expected=(Unavailable,)))
+        for name, loop in (
+            ("doorbell", doorbell.run),
+            ("forgetting", partial(forget_old_keys, store)),
+        )
+    }
     try:
         await runner.setup()
         site = web.TCPSite(
@@ -62,10 +82,25 @@ async def serve(settings: config.GatewayConfig) -> None:
     finally:
         await runner.cleanup()
         await store.drain()
-        ringing.cancel()
-        await asyncio.wait({ringing})
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
+        await searches.close()
         await database.close()
         logs.logger().info("gateway_stopped")
+
+
+def limits_of(settings: config.GatewayConfig) -> RateLimits | None:
+    """Return the rate limits that are set, or None: without any, none is ever asked about."""
+    per_s, burst = settings.rate_limit_per_s, settings.rate_limit_burst
+    searches, writes = settings.rate_limit_search_per_s, settings.rate_limit_writes_per_s
+    limits = Limits(
+        requests=None if per_s is None else Rate.of(per_s, burst),
+        searches=None if searches is None else Rate.of(searches),
+        writes=None if writes is None else Rate.of(writes),
+        concurrent=settings.rate_limit_concurrent,
+    )
+    return RateLimits(limits) if limits.are_set() else None
 
 
 def _allow_connections() -> None:

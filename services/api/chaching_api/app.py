@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from chaching.eventstore.api_keys import ApiKey, find_key
+from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
 from chaching_api.authentication import Authenticator
 from chaching_api.bodies import BODY_BYTES_MAX
 from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
+from chaching_api.rate_limits import RateLimits
+from chaching_api.reads.lists import Lists
 from chaching_api.reads.retrieve import Retrieve
+from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
+from chaching_api.resources.customer_lists import CustomerLists
+from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
 
@@ -24,11 +30,14 @@ from chaching_api.resources.health import Health
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     """What the application is given; it opens and closes none of it.
 
+    ``searches`` is the same database with sessions for searches.
     ``public_url`` is where callers reach the service, without a trailing slash.
     """
 
     database: Database
+    searches: Database
     store: EventStore
+    limits: RateLimits | None = None
     public_url: str | None = None
 
 
@@ -39,19 +48,31 @@ def create_app(dependencies: Dependencies) -> web.Application:
     """Return the application with all its routes."""
     database, store = dependencies.database, dependencies.store
 
-    async def find(key_hash: bytes) -> ApiKey | None:
-        return await find_key(database, key_hash)
-
+    authenticator = Authenticator(partial(find_keys, database), dependencies.limits)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
     customers = Customers(
-        authenticator=Authenticator(find),
+        authenticator=authenticator,
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
         store=store,
     )
-    app.add_routes([*customers.routes(), *Health(database).routes(), *documentation.routes()])
+    lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
+    search = CustomerSearch(
+        authenticator=authenticator,
+        searches=CustomerSearches(dependencies.searches),
+        store=store,
+    )
+    app.add_routes(
+        [
+            *search.routes(),  # before the routes with a customer's id
+            *customers.routes(),
+            *lists.routes(),
+            *Health(database).routes(),
+            *documentation.routes(),
+        ]
+    )
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
 from chaching_api.errors import BodyTooLarge, Malformed
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, bracketed, shortened
+from chaching_api.texts import bracketed, shortened, shown_name
 
 Node: TypeAlias = "str | list[Node] | dict[str, Node]"
 Tree: TypeAlias = dict[str, Node]
@@ -137,7 +137,7 @@ def _path(name: str) -> Path:
     segments = tail.removesuffix("]").split("][") if bracket else []
     path = (head, *segments)
     if not head or bracketed(path) != text or any("[" in s or "]" in s for s in path):
-        raise Malformed(f"Invalid parameter name: {_shown(name)}", param=_shown(name))
+        raise _misspelled(_shown(name))
     if len(path) > LEVELS_MAX:
         raise _too_deep(path)
     if head in MAPS and "" in path:
@@ -277,20 +277,23 @@ def _json_text(value: object, path: Path) -> str:
 
 def _unrepeated(members: _Members, path: Path) -> _Members:
     seen: set[str] = set()
+    is_map = bool(path) and path[0] in MAPS
     for name, _ in members:
         if name in seen:
             raise _repeated((*path, name))
         seen.add(_sound(name, (*path, name)))
+        if ("[" in name or "]" in name or not (name or path)) and not is_map:
+            raise _misspelled(shown_name(bracketed((*path, name))))
     return members
 
 
 def _sound(text: str, path: Path) -> str:
     if "\0" in text:
-        raise _nul(bracketed(path))
+        raise _nul(shown_name(bracketed(path)))
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        shown = bracketed(path).encode("utf-8", "replace").decode()
+        shown = shown_name(bracketed(path).encode("utf-8", "replace").decode())
         raise Malformed(f"Invalid Unicode in parameter: {shown}", param=shown) from error
     return text
 
@@ -305,17 +308,22 @@ def _media_type(content_type: str | None) -> str:
 def _joined(query: Tree, body: Tree) -> Tree:
     for name in query:
         if name in body:
-            raise Malformed(f"Received parameter in both query and body: {name}", param=name)
+            shown = shown_name(name)
+            raise Malformed(f"Received parameter in both query and body: {shown}", param=shown)
     return {**query, **body}
 
 
 def _shown(name: str) -> str:
     text = unquote_to_bytes(name).decode("utf-8", "replace").replace("\0", "\ufffd")
-    return shortened(text, SHOWN_NAME_CHARACTERS_MAX)
+    return shown_name(text)
+
+
+def _misspelled(shown: str) -> Malformed:
+    return Malformed(f"Invalid parameter name: {shown}", param=shown)
 
 
 def _repeated(path: Path) -> Malformed:
-    param = shortened(bracketed(path), SHOWN_NAME_CHARACTERS_MAX)
+    param = shown_name(bracketed(path))
     return Malformed(f"Received parameter more than once: {param}", param=param)
 
 
@@ -324,7 +332,7 @@ def _nul(shown: str) -> Malformed:
 
 
 def _too_deep(path: Path) -> Malformed:
-    param = shortened(bracketed(path), SHOWN_NAME_CHARACTERS_MAX)
+    param = shown_name(bracketed(path[: LEVELS_MAX + 1]))
     return Malformed(
         f"Invalid parameter: {param}; must be at most {LEVELS_MAX} levels deep", param=param
     )

@@ -29,6 +29,7 @@ from chaching_api.requests import (
     OWN_VERSION,
     REQUEST_ID,
     answered_version,
+    end_call,
     is_customer_id,
     is_idempotency_key,
     public_url_of,
@@ -91,6 +92,8 @@ def bounded(endpoint: Endpoint) -> Handler:
         except Exception as raised:  # noqa: BLE001 - nothing that is raised leaves as it is
             failure = _failure(request, raised)
             answer = envelope(failure, public_url_of(request))
+        finally:
+            end_call(request)
         response = response_of(answer, failure, request_id, version)
         idempotency_key = request.headers.get("Idempotency-Key", "")
         if is_idempotency_key(idempotency_key):

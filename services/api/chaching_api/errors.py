@@ -20,6 +20,7 @@ from chaching.domain.customer import (
 )
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.grouping import Overloaded
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
 ErrorType: TypeAlias = Literal[
     "api_error",
@@ -39,6 +40,7 @@ ErrorCode: TypeAlias = Literal[
 ]
 
 ERRORS_PATH: Final = "/docs/errors"
+SHOWN_PATH_CHARACTERS_MAX: Final = 255
 RETRY_AFTER_S: Final = 1
 REALM: Final = 'Basic realm="Chaching"'
 
@@ -70,6 +72,10 @@ class BodyTooSlow(Malformed):
     """The body did not arrive within the limit; answered 400."""
 
 
+class NoSuchCursor(Malformed):
+    """A list is to go on from a customer that never existed; answered with resource_missing."""
+
+
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
     """No key, or one that opens nothing here."""
 
@@ -82,19 +88,44 @@ class NotAllowed(Exception):  # noqa: N818 - a refusal is a normal outcome
     """The key is good and lacks the right."""
 
 
+class RateLimited(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The caller asks for more than it may; ``limit`` says beyond which, in Stripe's words."""
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class UnknownUrl(Exception):  # noqa: N818 - a refusal is a normal outcome
     """No route has this method and path."""
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(
-            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, "
-            "remove the trailing slash. If you are trying to retrieve an object, make sure you "
-            "passed a valid (non-empty) identifier."
+            f"Unrecognized request URL ({method}: {shortened(path, SHOWN_PATH_CHARACTERS_MAX)}). "
+            "If you are trying to list objects, remove the trailing slash. If you are trying to "
+            "retrieve an object, make sure you passed a valid (non-empty) identifier."
         )
 
 
 class LostRace(Exception):  # noqa: N818 - a lost race is a normal outcome
     """The customer kept changing under the command, more often than it is tried again."""
+
+
+class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The idempotency key was used for another request."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            "Keys for idempotent requests can only be used with the same parameters and the same "
+            "URL they were first used with. Try using a key other than "
+            f"'{shortened(key, SHOWN_NAME_CHARACTERS_MAX)}' if you meant to execute a different "
+            "request."
+        )
+
+
+class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """A search looked at more customers than it may take time for."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +166,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def envelope(failure: Failure, public_url: str | None = None) -> bytes:
-    """Return the body of the answer to a failure.
+    """Return the body of the answer to a failure; what it repeats of the request can be seen.
 
     ``public_url`` is where callers reach this service, without a trailing slash; None: unknown.
     """
@@ -144,8 +175,8 @@ def envelope(failure: Failure, public_url: str | None = None) -> bytes:
             ErrorFields(
                 code=failure.code,
                 doc_url=f"{public_url}{ERRORS_PATH}#{failure.code}" if public_url else UNSET,
-                message=failure.message,
-                param=failure.param or UNSET,
+                message=printable(failure.message),
+                param=printable(failure.param) if failure.param else UNSET,
                 reason=failure.reason or UNSET,
                 type=failure.type,
             )
@@ -160,9 +191,11 @@ def failure_of(error: Exception) -> Failure:
             return _malformed(error)
         case Rejected():
             return _rejected(error)
-        case NotAuthenticated() | NotAllowed() | UnknownUrl():
+        case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
             return _refused(error)
-        case LostRace() | Unavailable() | Overloaded():
+        case RateLimited():
+            return _rate_limited(error)
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
             return _not_now(error)
         case _:
             return Failure(
@@ -177,7 +210,7 @@ def _malformed(error: Malformed) -> Failure:
     return Failure(
         status=413 if isinstance(error, BodyTooLarge) else 400,
         type="invalid_request_error",
-        code="invalid_request",
+        code="resource_missing" if isinstance(error, NoSuchCursor) else "invalid_request",
         message=error.message,
         reason=error.reason,
         param=error.param,
@@ -209,8 +242,18 @@ def _rejected(error: Rejected) -> Failure:
     )
 
 
-def _refused(error: NotAuthenticated | NotAllowed | UnknownUrl) -> Failure:
+def _refused(
+    error: NotAuthenticated | NotAllowed | UnknownUrl | IdempotencyMismatch,
+) -> Failure:
     match error:
+        case IdempotencyMismatch():
+            return Failure(
+                status=400,
+                type="idempotency_error",
+                code="invalid_request",
+                message=str(error),
+                headers=_NO_RETRY,
+            )
         case NotAuthenticated():
             return Failure(
                 status=401,
@@ -239,7 +282,22 @@ def _refused(error: NotAuthenticated | NotAllowed | UnknownUrl) -> Failure:
             )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
+def _rate_limited(error: RateLimited) -> Failure:
+    return Failure(
+        status=429,
+        type="rate_limit_error",
+        code="rate_limit",
+        message=str(error),
+        reason=error.limit,
+        headers={
+            **_NO_RETRY,
+            "Retry-After": f"{error.retry_after_s}",
+            "Stripe-Rate-Limited-Reason": error.limit,
+        },
+    )
+
+
+def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -264,5 +322,15 @@ def _not_now(error: LostRace | Unavailable | Overloaded) -> Failure:
                 type="api_error",
                 code="server_error",
                 message="The service is overloaded. Please try again later.",
+                headers=_SHED,
+            )
+        case SearchTooBroad():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message="This search takes too long and was ended. Please narrow the query, such "
+                "as by an exact value or by when customers were created.",
+                param="query",
                 headers=_SHED,
             )

@@ -18,6 +18,7 @@ EXPANSION_CHARACTERS_MAX: Final = 5000
 
 _GRAPH: Final[Mapping[str, Mapping[str, str]]] = {
     "customers": {"data": "customer"},
+    "search_result": {"data": "customer", "total_count": "total_count"},
     "customer": {
         "cash_balance": "cash_balance",
         "default_source": "source",

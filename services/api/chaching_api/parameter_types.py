@@ -17,9 +17,10 @@ from msgspec import UNSET, UnsetType
 
 from chaching_api.bodies import Node
 from chaching_api.errors import Malformed
-from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, listed, shortened
+from chaching_api.texts import listed, shortened, shown_name
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
 
 METADATA_KEY_CHARACTERS_MAX: Final = 40
@@ -66,10 +67,10 @@ class Text(Leaf, frozen=True):
             raise _not_a_text(param)
         if self.trimmed:
             value = value.strip()
-        if len(value) > self.max_length:
-            raise _too_long(value, self.max_length, param)
         if self.upper:
             value = value.upper()
+        if len(value) > self.max_length:
+            raise _too_long(value, self.max_length, param)
         return value or None
 
 
@@ -124,6 +125,17 @@ class Integer(Leaf, frozen=True):
                 f"Invalid integer: {shortened(text)}; must be at most {self.maximum}", param
             )
         return number
+
+
+class Clamped(Leaf, frozen=True):
+    """A decimal integer that, outside of two bounds, counts as the nearer one."""
+
+    minimum: int
+    maximum: int
+    default: int
+
+    def read(self, value: Node, param: str) -> int:
+        return min(max(_INTEGER.read(value, param), self.minimum), self.maximum)
 
 
 class OneOf(Leaf, frozen=True):
@@ -251,6 +263,18 @@ class Emptied(msgspec.Struct, Generic[T], frozen=True):
         return self.parameter.unknown(value, param)
 
 
+class Required(msgspec.Struct, Generic[T], frozen=True):
+    """A parameter without which a request means nothing."""
+
+    parameter: Parameter[T]
+
+    def read(self, value: Node, param: str) -> T:
+        return self.parameter.read(value, param)
+
+    def unknown(self, value: Node, param: str) -> Iterator[str]:
+        return self.parameter.unknown(value, param)
+
+
 class Items(msgspec.Struct, Generic[T], frozen=True):
     """A list with all its items of one kind."""
 
@@ -273,7 +297,8 @@ class Items(msgspec.Struct, Generic[T], frozen=True):
     def unknown(self, value: Node, param: str) -> Iterator[str]:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for index, item in items:
-            yield from self.item.unknown(item, f"{param}[{index}]")
+            # the index may be any name, and a long one would be said again for each name in it
+            yield from self.item.unknown(item, shown_name(f"{param}[{index}]"))
 
 
 class Fields(msgspec.Struct, Generic[T], frozen=True):
@@ -301,6 +326,20 @@ class Fields(msgspec.Struct, Generic[T], frozen=True):
         return unknown_names(value, self.children, param)
 
 
+class Either(msgspec.Struct, Generic[T, U], frozen=True):
+    """A parameter that is a single value or has named members."""
+
+    single: Parameter[T]
+    named: Parameter[U]
+
+    def read(self, value: Node, param: str) -> T | U:
+        chosen = self.single if isinstance(value, str) else self.named
+        return chosen.read(value, param)
+
+    def unknown(self, value: Node, param: str) -> Iterator[str]:
+        return self.named.unknown(value, param)
+
+
 class Record(msgspec.Struct, Generic[T], frozen=True):
     """An object none of whose names can be left out; they go by keyword to ``make``."""
 
@@ -321,6 +360,9 @@ class Record(msgspec.Struct, Generic[T], frozen=True):
 
     def unknown(self, value: Node, param: str) -> Iterator[str]:
         return unknown_names(value, self.children, param)
+
+
+_INTEGER: Final = Integer()
 
 
 def unknown_names(
@@ -361,7 +403,7 @@ def empty(param: str) -> Malformed:
 
 
 def unknown(names: list[str]) -> Malformed:
-    shown = [shortened(name, SHOWN_NAME_CHARACTERS_MAX) for name in names]
+    shown = [shown_name(name) for name in names]
     noun = "parameter" if len(names) == 1 else "parameters"
     return Malformed(
         f"Received unknown {noun}: {', '.join(shown)}", reason="parameter_unknown", param=shown[0]

@@ -26,8 +26,13 @@ from chaching.domain.values import (
     ValidateLocation,
 )
 from chaching_api.bodies import Tree
+from chaching_api.errors import Malformed
 from chaching_api.expansions import Expansions
 from chaching_api.parameter_types import (
+    INT64_MAX,
+    INT64_MIN,
+    Clamped,
+    Either,
     Email,
     Emptied,
     Fields,
@@ -40,12 +45,15 @@ from chaching_api.parameter_types import (
     OneOf,
     Parameter,
     Record,
+    Required,
     Spelled,
     TestModeOnly,
     Text,
+    missing,
     unknown,
     unknown_names,
 )
+from chaching_api.search_query import Query, SearchQuery
 from chaching_api.tax_id_shapes import TaxNumber, TaxNumberPair
 
 Table: TypeAlias = Mapping[str, Parameter[object]]
@@ -58,6 +66,8 @@ PHONE_CHARACTERS_MAX: Final = 20
 INVOICE_PREFIX_CHARACTERS_MAX: Final = 12
 LOCALE_CHARACTERS_MAX: Final = 255
 CUSTOMER_ID_CHARACTERS_MAX: Final = 255
+PAGE_DEFAULT_CUSTOMERS: Final = 10
+PAGE_MAX_CUSTOMERS: Final = 100
 CUSTOM_FIELDS_MAX: Final = 4
 CUSTOM_FIELD_NAME_CHARACTERS_MAX: Final = 40
 CUSTOM_FIELD_VALUE_CHARACTERS_MAX: Final = 140
@@ -85,6 +95,34 @@ class UpdateInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...]
 
 
+class Seconds(msgspec.Struct, frozen=True):
+    """A stretch of unix seconds, from the first to the last, both of them inside."""
+
+    first: int = INT64_MIN
+    last: int = INT64_MAX
+
+
+class ListInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list asks for; at most one of the two cursors, each a customer's id."""
+
+    limit: int = PAGE_DEFAULT_CUSTOMERS
+    starting_after: str | None = None
+    ending_before: str | None = None
+    email: str | None = None
+    created: Seconds = Seconds()
+    test_clock: str | None = None
+    expand: tuple[str, ...] = ()
+
+
+class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search asks for; ``page`` is as it came, None for the first one."""
+
+    query: Query
+    limit: int = PAGE_DEFAULT_CUSTOMERS
+    page: str | None = None
+    expand: tuple[str, ...] = ()
+
+
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -105,6 +143,31 @@ def read_update(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> Update
     """Read the parameters of an update; arguments and errors as in ``read_create``."""
     given = _read(tree, UPDATE[livemode])
     return UpdateInput(expand=given.pop("expand", ()), details=_details(given, at, new_id))
+
+
+def read_list(tree: Tree) -> ListInput:
+    """Read the parameters of a list.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    given = _read(tree, LIST)
+    if "starting_after" in given and "ending_before" in given:
+        raise Malformed(
+            "You may only specify one of these parameters: starting_after, ending_before.",
+            param="ending_before",
+        )
+    created: int | _Created | UnsetType = given.pop("created", UNSET)
+    return ListInput(created=_seconds(created), **given)
+
+
+def read_search(tree: Tree) -> SearchInput:
+    """Read the parameters of a search.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    return SearchInput(**_read(tree, SEARCH))
 
 
 def read_expand_only(tree: Tree) -> tuple[str, ...]:
@@ -129,9 +192,13 @@ def _read(tree: Tree, table: Table) -> dict[str, Any]:
     names = list(unknown_names(tree, table))
     if names:
         raise unknown(names)
-    return {
-        name: parameter.read(tree[name], name) for name, parameter in table.items() if name in tree
-    }
+    given: dict[str, Any] = {}
+    for name, parameter in table.items():
+        if name in tree:
+            given[name] = parameter.read(tree[name], name)
+        elif isinstance(parameter, Required):
+            raise missing(name)
+    return given
 
 
 # --- What Details says otherwise than the parameters --------------------------------------------
@@ -178,6 +245,23 @@ def _resay(given: dict[str, Any], at: int, new_id: NewId) -> None:
                 for n in numbers
             ]
         )
+
+
+class _Created(msgspec.Struct, frozen=True):
+    gt: int = INT64_MIN - 1
+    gte: int = INT64_MIN
+    lt: int = INT64_MAX + 1
+    lte: int = INT64_MAX
+
+
+def _seconds(created: int | _Created | UnsetType) -> Seconds:
+    match created:
+        case int():
+            return Seconds(created, created)
+        case _Created(gt, gte, lt, lte):
+            return Seconds(max(gt + 1, gte), min(lt - 1, lte))
+        case _:
+            return Seconds()
 
 
 # --- The tables ---------------------------------------------------------------------------------
@@ -292,9 +376,27 @@ UPDATE: Final[Mapping[bool, Table]] = {
     True: _declared(_TAX_ON_UPDATE, livemode=True),
     False: _declared(_TAX_ON_UPDATE, livemode=False),
 }
+LIST: Final[Table] = {
+    "created": Either(
+        Integer(),
+        Fields(_Created, {"gt": Integer(), "gte": Integer(), "lt": Integer(), "lte": Integer()}),
+    ),
+    "email": FilledText(EMAIL_CHARACTERS_MAX),
+    "ending_before": FilledText(TEXT_CHARACTERS_MAX),
+    "expand": Expansions(root="customers"),
+    "limit": Clamped(minimum=1, maximum=PAGE_MAX_CUSTOMERS, default=PAGE_DEFAULT_CUSTOMERS),
+    "starting_after": FilledText(TEXT_CHARACTERS_MAX),
+    "test_clock": FilledText(TEXT_CHARACTERS_MAX),
+}
 RETRIEVE: Final[Table] = {"expand": Expansions()}
 DELETE: Final[Table] = {}
+SEARCH: Final[Table] = {
+    "query": Required(SearchQuery()),
+    "limit": Integer(minimum=1, maximum=PAGE_MAX_CUSTOMERS),
+    "page": FilledText(TEXT_CHARACTERS_MAX),
+    "expand": Expansions(root="search_result"),
+}
 
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), RETRIEVE) for name in table
+    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
 )

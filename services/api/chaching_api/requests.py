@@ -1,11 +1,13 @@
 """What every endpoint needs to know of a request, read in the order of the contract.
 
-The body's form comes first, then the key; the parameters' names and values are the endpoint's.
+The body's form comes first, then the key and its rate limits; the parameters' names and values
+are the endpoint's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
 from functools import lru_cache
@@ -17,20 +19,22 @@ from aiohttp import web
 
 from chaching.domain.ids import CustomerId, RequestId
 from chaching.envelope import Metadata, StreamKey
-from chaching.eventstore.api_keys import ApiKey
+from chaching.eventstore.api_keys import ApiKey, Right
 from chaching_api import bodies
 from chaching_api.authentication import Authenticator, require
 from chaching_api.bodies import BODY_BYTES_MAX, Tree
 from chaching_api.errors import BodyTooLarge, BodyTooSlow, Malformed
+from chaching_api.rate_limits import RateLimits, kind_of
 
 BODY_TIMEOUT_S: Final = 10.0
 OWN_VERSION: Final = "2025-04-30.preview"
+VERSION_CHARACTERS_MAX: Final = 64
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 PUBLIC_URL: Final = web.AppKey("public_url", str)
 
-_VERSION: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(\.[a-z][a-z_]*)?")
+_VERSION: Final = re.compile("[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([.][a-z][a-z_]*)?")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HOST: Final = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
@@ -61,19 +65,33 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             else None,
         )
 
+    def fingerprint(self) -> bytes:
+        """Return the SHA-256 of what is asked: method, path and parameters, in whatever order.
+
+        A form and a JSON body of the same content have the same one.
+        """
+        asked = (self.request.method, self.request.path, self.tree)
+        return hashlib.sha256(_encode_sorted(asked)).digest()
+
     def stream(self, customer_id: CustomerId) -> StreamKey:
         return StreamKey(self.key.account, self.key.livemode, customer_id)
 
 
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+
 CALL: Final = web.RequestKey("call", Call)
 
 
-async def read_call(request: web.Request, authenticator: Authenticator, right: str) -> Call:
-    """Read the body's form, then the key, and check that the key has a right.
+LIMITS: Final = web.RequestKey("limits", RateLimits)
+
+
+async def read_call(request: web.Request, authenticator: Authenticator, right: Right) -> Call:
+    """Read the body's form, then the key, and check that the key may ask and has a right.
 
     Raises:
         Malformed: the body or a header breaks the contract.
         NotAuthenticated, NotAllowed: the key does not open this.
+        RateLimited: the key asks for too much.
         Unavailable: the key cannot be looked up.
     """
     tree = bodies.decode(
@@ -81,11 +99,20 @@ async def read_call(request: web.Request, authenticator: Authenticator, right: s
         await _body(request),
         request.raw_path.partition("?")[2].encode(errors="surrogateescape"),
     )
-    key = await authenticator.authenticate(request.headers.get("Authorization"))
-    require(key, right)
+    key = await authenticator.authenticate(request.headers.get("Authorization"), request.remote)
     call = Call(key=key, at=int(time.time()), tree=tree, request=request)
     request[CALL] = call
+    if authenticator.limits is not None:
+        _begin(request, key, authenticator.limits)
+    require(key, right)
     return call
+
+
+def end_call(request: web.Request) -> None:
+    """Take note that a request is over; one that no limit admitted leaves no trace."""
+    limits = request.get(LIMITS)
+    if limits is not None:
+        limits.end(request[CALL].key.key_id)
 
 
 def is_customer_id(text: str) -> bool:
@@ -115,11 +142,18 @@ def answered_version(asked: str | None) -> str:
     """Return the version an answer is given in; raises Malformed for one that is none."""
     if asked is None:
         return OWN_VERSION
-    if not _VERSION.fullmatch(asked):
+    if len(asked) > VERSION_CHARACTERS_MAX or not _VERSION.fullmatch(asked):
         raise Malformed(
             f"Invalid Stripe API version: {asked[:40]!r}; it must look like {OWN_VERSION}."
         )
     return asked
+
+
+def _begin(request: web.Request, key: ApiKey, limits: RateLimits) -> None:
+    resource = request.match_info.route.resource
+    kind = kind_of(request.method, resource.canonical if resource else "")
+    limits.begin(key.key_id, kind, time.monotonic_ns())
+    request[LIMITS] = limits
 
 
 async def _body(request: web.Request) -> bytes:

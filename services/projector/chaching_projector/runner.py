@@ -13,6 +13,9 @@ single active consumer is a second guard. The holder runs three loops that take 
   delays the read model by ``STALL_MAX_S`` and costs nothing else. A new holder begins this way;
 - retry what is parked, at the start and every ``PARKED_RETRY_EVERY_S``.
 
+The entries for searches have a lease and a loop of their own (``projections.search``), in this
+process or in another one, so that what happens there holds up nothing here.
+
 A database that is away is waited for, without counting. A holder that was replaced gets Fenced at
 its next step, before it writes, and stands by. Any other error is a bug: the loops are started
 again from the stored checkpoint.
@@ -47,6 +50,8 @@ from chaching_projector.projections.customers.projection import (
 )
 from chaching_projector.projections.customers.steps import OutOfStep, item_of
 from chaching_projector.projections.customers.writer import SESSION_SETTINGS
+from chaching_projector.projections.search import projection as search
+from chaching_projector.projections.search.projection import SearchProjection
 
 LEASE_NAME: Final = "projection.customers"
 CATCH_UP_MAX_EVENTS: Final = 1_000
@@ -54,6 +59,7 @@ STALL_MAX_S: Final = 1.5
 POLL_S: Final = 1.0
 PARKED_RETRY_EVERY_S: Final = 120.0
 SESSIONS_MAX: Final = 4
+SEARCH_SESSIONS_MAX: Final = 2
 
 
 class Projector:
@@ -83,6 +89,15 @@ class Projector:
         self._store = EventStore(self._database)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lease = Lease(self._database, LEASE_NAME, holder, silence_max_s=silence_max_s)
+        self._search_database = Database(
+            database_url,
+            name="projector search",
+            sessions_max=SEARCH_SESSIONS_MAX,
+            settings=SESSION_SETTINGS,
+        )
+        self._search_lease = Lease(
+            self._search_database, search.LEASE_NAME, holder, silence_max_s=silence_max_s
+        )
 
     async def run(self) -> None:
         """Keep the read model up to date.
@@ -91,6 +106,10 @@ class Projector:
             TooManyParked, OutOfStep: this code must be wrong; nothing is skipped.
         """
         await self._database.open()
+        await self._search_database.open()
+        searching = asyncio.create_task(
+            supervised("search", self._lead_search, expected=(Unavailable, Fenced))
+        )
         try:
             await supervised(
                 "projector",
@@ -99,7 +118,15 @@ class Projector:
                 fatal=(TooManyParked, OutOfStep),
             )
         finally:
+            searching.cancel()
+            await asyncio.wait({searching})
+            await self._search_database.close()
             await self._database.close()
+
+    async def _lead_search(self) -> None:
+        async with self._search_lease.holding() as held:
+            logger().info("leadership_taken", lease=search.LEASE_NAME, epoch=held.epoch)
+            await SearchProjection(self._search_database, self._search_lease, held).follow()
 
     async def _lead(self) -> None:
         async with self._lease.holding() as held:

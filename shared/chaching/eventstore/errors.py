@@ -8,6 +8,8 @@ from typing import Final
 
 import asyncpg
 
+from chaching.domain.ids import RequestId
+
 
 class Conflict(Exception):  # noqa: N818 - a lost race is a normal outcome
     """The stream moved on since it was loaded."""
@@ -21,8 +23,25 @@ class PrefixTaken(Exception):  # noqa: N818 - a refusal is a normal outcome
         self.holder = holder
 
 
+class AlreadyAnswered(Exception):  # noqa: N818 - a repetition is a normal outcome
+    """The idempotency key was answered before; nothing happened now.
+
+    ``fingerprint`` is that of what was asked then, in the request ``request_id``.
+    """
+
+    def __init__(self, request_id: RequestId, fingerprint: bytes, answer: bytes) -> None:
+        super().__init__(f"the idempotency key was answered in {request_id}")
+        self.request_id = request_id
+        self.fingerprint = fingerprint
+        self.answer = answer
+
+
 class Unavailable(Exception):  # noqa: N818 - says what the store is
     """The store cannot be reached or cannot write now; what was asked may or may not be done."""
+
+
+class OutOfTime(Unavailable):
+    """The server ended a statement that took longer than its session allows."""
 
 
 class ValueRefused(Exception):  # noqa: N818 - says what happened to the value
@@ -34,6 +53,7 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
 
 
 DATA_SQLSTATES: Final = "22"
+CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,
 # cut off for being idle in a transaction
 UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006", "25P03")
@@ -53,6 +73,8 @@ def translated() -> Generator[None]:
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
+        if sqlstate == CANCELED_SQLSTATE:
+            raise OutOfTime("a statement took too long") from error
         if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
         if sqlstate.startswith(DATA_SQLSTATES):

@@ -9,22 +9,28 @@ What a crash does. Before the commit: nothing is stored, nobody was answered. Be
 and the answer: the events are stored; the call is repeated with the same event ids and finds
 their positions, so a lost connection neither loses nor doubles an event. After
 ``append_deadline_s`` without an answer every caller of the group gets Unavailable.
+
+An answer that is to be kept under an idempotency key is stored in the same transaction as its
+event, or alone when nothing changed. So whoever repeats a request finds its answer exactly when
+its effect is there. Keys are looked at under the same lock, before versions: of two requests with
+one key, on whatever gateways, the second finds what the first was answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from chaching import envelope
 from chaching.domain.customer import Customer
-from chaching.domain.ids import AccountId, CustomerId, EventId
+from chaching.domain.ids import AccountId, CustomerId, EventId, RequestId
 from chaching.envelope import (
     NO_VERSION,
     LogId,
+    PendingAnswer,
     PendingEvent,
     Position,
     RecordedEvent,
@@ -33,6 +39,7 @@ from chaching.envelope import (
 )
 from chaching.eventstore.database import STATEMENT_TIMEOUT_S, Database, Row
 from chaching.eventstore.errors import (
+    AlreadyAnswered,
     Conflict,
     PrefixTaken,
     Unavailable,
@@ -50,11 +57,16 @@ LOADS_IN_FLIGHT_MAX: Final = 2
 READ_BATCH_MAX_EVENTS: Final = 2_000
 READ_BATCH_MAX_BYTES: Final = 16 * 1024 * 1024
 APPEND_BATCH_MAX_CHARACTERS: Final = 4 * 1024 * 1024
+FORGET_BATCH_MAX_KEYS: Final = 1_000
+
+Pending: TypeAlias = PendingEvent | PendingAnswer
 
 _APPEND: Final = statement("chaching.eventstore", "append_events")
 _LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
 _READ_ALL: Final = statement("chaching.eventstore", "read_all")
 _READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
+_FIND_ANSWER: Final = statement("chaching.eventstore", "find_answer")
+_FORGET: Final = statement("chaching.eventstore", "forget_idempotency_keys")
 _HEAD: Final = statement("chaching.eventstore", "head")
 _LOG_ID: Final = statement("chaching.eventstore", "log_id")
 
@@ -64,6 +76,10 @@ class Appended(msgspec.Struct, frozen=True):
 
     position: Position
     version: Version
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The answer to a command that changed nothing is on disk."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -86,7 +102,7 @@ class EventStore:
         self._database = database
         self._on_appended = appended
         self._append_deadline_s = append_deadline_s
-        self._appends: Group[PendingEvent, Appended] = Group(
+        self._appends: Group[Pending, Appended | Kept] = Group(
             self._append_batch,
             keys=_append_keys,
             weigh=_weight,
@@ -99,15 +115,22 @@ class EventStore:
         )
 
     async def append(self, pending: PendingEvent) -> Appended:
-        """Store one event; when this returns it is on disk.
+        """Store one event; when this returns it is on disk, and the answer kept with it.
 
         Raises:
+            AlreadyAnswered: the idempotency key has an answer; nothing is stored.
             Conflict: the stream is not at the expected version.
             PrefixTaken: the event's invoice prefix belongs to another customer.
             Unavailable: no answer within the deadline; the event may or may not be stored.
             Overloaded: too many appends wait; the event is not stored.
         """
-        return await self._appends.submit(pending)
+        appended = await self._appends.submit(pending)
+        assert isinstance(appended, Appended)  # noqa: S101 - what an event is answered with
+        return appended
+
+    async def keep(self, pending: PendingAnswer) -> None:
+        """Store the answer to a command that changed nothing; raises as ``append`` does."""
+        await self._appends.submit(pending)
 
     async def load(self, key: StreamKey) -> Loaded:
         """Return a customer as its newest event left it.
@@ -162,27 +185,50 @@ class EventStore:
         [row] = await self._database.fetch(_LOG_ID)
         return LogId(row["log_id"])
 
+    async def find_answer(self, key: StreamKey, idempotency_key: str) -> AlreadyAnswered | None:
+        """Return what an idempotency key was answered with, if it was.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        row = await self._database.fetch_row(
+            _FIND_ANSWER, key.account, key.livemode, idempotency_key
+        )
+        return None if row is None else _already_answered(row)
+
+    async def forget_idempotency_keys(self) -> int:
+        """Delete a batch of the keys that are older than a day; return how many they were.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        [row] = await self._database.fetch(_FORGET, FORGET_BATCH_MAX_KEYS)
+        forgotten: int = row["forgotten"]
+        return forgotten
+
     async def drain(self) -> None:
         """Return when no append is waiting or under way."""
         await self._appends.drain()
 
-    async def _append_batch(self, batch: Sequence[PendingEvent]) -> list[Appended | Exception]:
+    async def _append_batch(self, batch: Sequence[Pending]) -> list[Appended | Kept | Exception]:
         try:
             rows = await self._append_until_answered(_append_arguments(batch))
         except ValueRefused as refused:
             return [refused] if len(batch) == 1 else await self._append_each(batch)
         if self._on_appended is not None:
             self._on_appended()
-        answers: list[Appended | Exception] = [Unavailable("no answer for an item")] * len(batch)
+        answers: list[Appended | Kept | Exception] = [Unavailable("no answer for an item")] * len(
+            batch
+        )
         for row in rows:
             answers[row["item"] - 1] = _append_answer(row)
         return answers
 
-    async def _append_each(self, batch: Sequence[PendingEvent]) -> list[Appended | Exception]:
+    async def _append_each(self, batch: Sequence[Pending]) -> list[Appended | Kept | Exception]:
         """Append one by one, so that a value that is refused fails nobody else."""
         return [answer for one in batch for answer in await self._append_batch([one])]
 
-    async def _append_until_answered(self, arguments: tuple[list[object], ...]) -> list[Row]:
+    async def _append_until_answered(self, arguments: tuple[Sequence[object], ...]) -> list[Row]:
         started_s = asyncio.get_running_loop().time()
         deadline_s = started_s + self._append_deadline_s
         last_try_ends_s = max(deadline_s, started_s + STATEMENT_TIMEOUT_S)
@@ -221,41 +267,68 @@ def recorded_event(row: Row) -> RecordedEvent:
     )
 
 
-def _weight(pending: PendingEvent) -> int:
-    return len(pending.payload) + len(pending.state or "")
+def _weight(pending: Pending) -> int:
+    answer = 0 if pending.kept is None else len(pending.kept.answer)
+    if isinstance(pending, PendingAnswer):
+        return answer
+    return len(pending.payload) + len(pending.state or "") + answer
 
 
-def _append_keys(pending: PendingEvent) -> Sequence[Hashable]:
-    key = pending.key
-    if pending.invoice_prefix is None:
-        return (key,)
-    return (key, (key.account, key.livemode, pending.invoice_prefix))
+def _append_keys(pending: Pending) -> Sequence[Hashable]:
+    """Return what no two items of a batch may share: stream, invoice prefix, idempotency key."""
+    key, kept = pending.key, pending.kept
+    keys: list[Hashable] = [key]
+    if isinstance(pending, PendingEvent) and pending.invoice_prefix is not None:
+        keys.append((key.account, key.livemode, pending.invoice_prefix))
+    if kept is not None:
+        keys.append((key.account, key.livemode, "", kept.idempotency_key))
+    return keys
 
 
-def _append_arguments(batch: Sequence[PendingEvent]) -> tuple[list[object], ...]:
-    return (
-        [p.key.account for p in batch],
-        [p.key.livemode for p in batch],
-        [p.key.id for p in batch],
-        [p.expected_version for p in batch],
-        [p.event_id for p in batch],
-        [p.type for p in batch],
-        [p.schema_version for p in batch],
-        [p.payload for p in batch],
-        [p.state for p in batch],
-        [p.metadata for p in batch],
-        [p.invoice_prefix for p in batch],
-    )
+def _append_arguments(batch: Sequence[Pending]) -> tuple[Sequence[object], ...]:
+    return tuple(zip(*[_append_columns(pending) for pending in batch], strict=True))
 
 
-def _append_answer(row: Row) -> Appended | Exception:
+def _append_columns(pending: Pending) -> tuple[object, ...]:
+    key, kept = pending.key, pending.kept
+    event: tuple[object, ...] = _NO_EVENT
+    if isinstance(pending, PendingEvent):
+        event = (
+            pending.event_id,
+            pending.type,
+            pending.schema_version,
+            pending.payload,
+            pending.state,
+            pending.metadata,
+            pending.invoice_prefix,
+        )
+    answer: tuple[object, ...] = _NO_ANSWER
+    if kept is not None:
+        answer = (kept.idempotency_key, kept.fingerprint, kept.request_id, kept.answer.decode())
+    return (key.account, key.livemode, key.id, pending.expected_version, *event, *answer)
+
+
+_NO_EVENT: Final = (None,) * 7
+_NO_ANSWER: Final = (None,) * 4
+
+
+def _append_answer(row: Row) -> Appended | Kept | Exception:
     match row["outcome"]:
         case "appended":
             return Appended(Position(row["position"]), Version(row["version"]))
+        case "kept":
+            return Kept()
+        case "answered":
+            return _already_answered(row)
         case "prefix_taken":
             return PrefixTaken(row["holder"])
         case _:
             return Conflict(f"the stream is at version {row['version']}")
+
+
+def _already_answered(row: Row) -> AlreadyAnswered:
+    answer: str = row["answer"]
+    return AlreadyAnswered(RequestId(row["request_id"]), row["fingerprint"], answer.encode())
 
 
 def _loaded(

@@ -18,9 +18,14 @@ DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
 PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
+Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
 Config = TypeVar("Config", bound=msgspec.Struct)
+
+_RATES: Final = "from 0.001 to 1000000"
+_AMOUNTS: Final = "a whole number from 1 to 1000000"
 
 WANTED: Final = {
     "DATABASE_URL": "the log's PostgreSQL, as in postgresql://user@host/name",
@@ -28,18 +33,32 @@ WANTED: Final = {
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",
     "PUBLIC_URL": "where callers reach the gateway, as in https://host, without a slash at its end",
+    "RATE_LIMIT_PER_S": f"requests a second of one key, {_RATES}",
+    "RATE_LIMIT_BURST": f"requests of one key that may come at once, {_AMOUNTS}",
+    "RATE_LIMIT_SEARCH_PER_S": f"searches a second of one key, {_RATES}",
+    "RATE_LIMIT_WRITES_PER_S": f"writes a second of one key, {_RATES}",
+    "RATE_LIMIT_CONCURRENT": f"requests of one key under way at a time, {_AMOUNTS}",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway must be told."""
+    """What the gateway must be told.
+
+    Rate limits hold for each key in this process, and what is not set is not limited. The burst is
+    how many of the requests may come at once; without it, as many as a second brings.
+    """
 
     database_url: DatabaseUrl
     host: str = "127.0.0.1"
     port: Port = 8000
     public_url: PublicUrl | None = None
     log_level: LogLevel = "info"
+    rate_limit_per_s: PerSecond | None = None
+    rate_limit_burst: Amount | None = None
+    rate_limit_search_per_s: PerSecond | None = None
+    rate_limit_writes_per_s: PerSecond | None = None
+    rate_limit_concurrent: Amount | None = None
 
 
 class RelayConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +108,10 @@ def read_or_exit(config: type[Config], environ: Mapping[str, str] = os.environ) 
 
 def _converted(name: str, text: str, wanted: Any) -> object:
     value = text.lower() if name == "LOG_LEVEL" else text
+    unusable = ConfigError(f"{name} is not usable: it must be {WANTED[name]}")
+    if value == "null":  # which msgspec takes for nothing
+        raise unusable
     try:
         return msgspec.convert(value, wanted, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{name} is not usable: it must be {WANTED[name]}") from error
+        raise unusable from error

@@ -14,16 +14,23 @@ from chaching_api import parameter_types
 from chaching_api.authentication import masked
 from chaching_api.documentation import headers
 from chaching_api.documentation.error_codes import REASONS, STATUSES
-from chaching_api.documentation.operations import OPERATIONS, Operation, component
-from chaching_api.documentation.schemas import Encoding, Schema, Shape, expansion_name
+from chaching_api.documentation.expanded import component
+from chaching_api.documentation.operations import OPERATIONS, Operation
+from chaching_api.documentation.schemas import (
+    Encoding,
+    Schema,
+    Shape,
+    expansion_name,
+    required_of,
+)
 from chaching_api.documentation.wire import wire_schemas
 from chaching_api.documentation.words import parameter_words
 from chaching_api.errors import (
     BodyTooLarge,
-    Failure,
     LostRace,
     NotAllowed,
     NotAuthenticated,
+    RateLimited,
     envelope,
     failure_of,
 )
@@ -65,6 +72,9 @@ _GROUPS: Final = {
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }
+
+
+EXAMPLE_LIMIT: Final = "Too many requests came too quickly. Please try again later."
 
 
 @cache
@@ -118,7 +128,7 @@ def _operation(operation: Operation) -> Schema:
     }
     if operation.body is not None:
         told["requestBody"] = {
-            "required": bool(operation.required),
+            "required": bool(required_of(operation.body)),
             "content": {
                 media_type: _body(operation, encoding) for media_type, encoding in ENCODINGS.items()
             },
@@ -138,7 +148,7 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
         }
     table = _shape(operation, "form").of_table(operation.query)
     for name, schema in table["properties"].items():
-        yield _query_parameter(name, schema, required=name in operation.required)
+        yield _query_parameter(name, schema, required=name in required_of(operation.query))
     names = ["Stripe-Version"]
     if operation.method == "post":
         names.insert(0, "Idempotency-Key")
@@ -163,8 +173,6 @@ def _query_parameter(name: str, schema: Schema, *, required: bool) -> Schema:
 def _body(operation: Operation, encoding: Encoding) -> Schema:
     assert operation.body is not None  # noqa: S101 - asked for only where there is one
     schema = _shape(operation, encoding).of_table(operation.body)
-    if operation.required:
-        schema["required"] = sorted(operation.required)
     if encoding == "form":
         nested = {name: NESTED for name, p in schema["properties"].items() if _is_nested(p)}
         return {"schema": schema, "encoding": nested}
@@ -199,7 +207,10 @@ def _responses(operation: Operation) -> Schema:
     responses: Schema = {
         "200": {
             "description": "Done.",
-            "headers": _answered(*echoed, *operation.headers),
+            "headers": {
+                **_answered(*echoed, *operation.headers),
+                **{name: _optional(name) for name in operation.sometimes},
+            },
             "content": {operation.content_type: content},
         }
     }
@@ -224,12 +235,7 @@ def _refusal(status: int) -> Schema:
 
 def _failure_examples() -> Iterator[tuple[int, object]]:
     """Yield for each status a failure as it is answered."""
-    too_many = Failure(
-        status=429,
-        type="rate_limit_error",
-        code="rate_limit",
-        message="Too many requests came too quickly. Please try again later.",
-    )
+    too_many = RateLimited(EXAMPLE_LIMIT, limit="global-rate", retry_after_s=1)
     failures = [
         failure_of(parameter_types.unknown(["wat"])),
         failure_of(NotAuthenticated(f"Invalid API Key provided: {masked(EXAMPLE_KEY)}")),
@@ -237,7 +243,7 @@ def _failure_examples() -> Iterator[tuple[int, object]]:
         failure_of(NoSuchCustomer("cus_123456789")),
         failure_of(LostRace()),
         failure_of(BodyTooLarge()),
-        too_many,
+        failure_of(too_many),
         failure_of(RuntimeError()),
         failure_of(Unavailable()),
     ]
@@ -253,6 +259,11 @@ def _answered(*names: str) -> Schema:
         name: {"$ref": f"#/components/headers/{name}"}
         for name in (*headers.ON_EVERY_ANSWER, *names)
     }
+
+
+def _optional(name: str) -> Schema:
+    told = headers.ANSWERED[name]
+    return {key: value for key, value in told.items() if key != "required"}
 
 
 def _given_headers() -> Iterator[tuple[str, Schema]]:

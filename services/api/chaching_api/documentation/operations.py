@@ -13,7 +13,8 @@ import msgspec
 
 from chaching_api import parameters
 from chaching_api.documentation.assets import ASSETS
-from chaching_api.documentation.schemas import COMPONENTS, Schema
+from chaching_api.documentation.expanded import component
+from chaching_api.documentation.schemas import Schema
 from chaching_api.parameters import CUSTOMER_ID_PATTERN, Table
 
 Method: TypeAlias = Literal["get", "post", "delete"]
@@ -33,9 +34,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path.
 
     ``right`` is what a key must have, None: no key is needed. ``query`` and ``body`` are parameter
-    tables, None: there is no body; ``required`` names what must be given. ``tightened``: see
-    ``schemas.Shape``. ``examples`` are bodies by title. ``answers`` is the schema of a success,
-    ``headers`` are those that it has besides the ones of every answer.
+    tables, None: there is no body. ``tightened``: see ``schemas.Shape``. ``examples`` are bodies by
+    title. ``answers`` is the schema of a success, ``headers`` are those that it has besides the
+    ones of every answer, ``sometimes`` those that it can have.
     """
 
     method: Method
@@ -48,18 +49,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     path_parameters: Mapping[str, Schema] = {}
     query: Table = {}
     body: Table | None = None
-    required: frozenset[str] = frozenset()
     tightened: Mapping[str, Schema] = {}
     examples: Mapping[str, Mapping[str, object]] = {}
     answers: Schema
     answer_example: Mapping[str, object] | None = None
     content_type: str = JSON
     headers: tuple[str, ...] = ()
+    sometimes: tuple[str, ...] = ()
     errors: tuple[int, ...]
-
-
-def component(name: str) -> Schema:
-    return {"$ref": COMPONENTS + name}
 
 
 def _page(path: str, name: str, summary: str, description: str, content_type: str) -> Operation:
@@ -161,7 +158,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         examples={"A customer": _PLAIN, "With address, shipping and more": _NESTED},
         answers=component("Customer"),
         answer_example=_CUSTOMER,
-        headers=("Idempotent-Replayed", "Original-Request"),
+        sometimes=("Idempotent-Replayed", "Original-Request"),
         errors=(*REFUSED, 409),
     ),
     Operation(
@@ -194,7 +191,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         examples={"Several fields": _UPDATE, "Unset a field": {"phone": ""}},
         answers=component("Customer"),
         answer_example=_CUSTOMER,
-        headers=("Idempotent-Replayed", "Original-Request"),
+        sometimes=("Idempotent-Replayed", "Original-Request"),
         errors=(*REFUSED_WITH_ID, 409),
     ),
     Operation(
@@ -211,6 +208,50 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("DeletedCustomer"),
         answer_example=_DELETED,
         errors=(*REFUSED_WITH_ID, 409),
+    ),
+    Operation(
+        method="get",
+        path="/v1/customers",
+        name="list_customers",
+        group="Customers",
+        summary="List customers",
+        description="Answers a page of customers, the newest first; deleted ones are not listed. "
+        "To go on, give the id of the page's last customer as `starting_after`; to go back, that "
+        "of its first as `ending_before`.",
+        right="customers:read",
+        query=parameters.LIST,
+        answers=component("CustomerList"),
+        answer_example={
+            "object": "list",
+            "data": [_CUSTOMER],
+            "has_more": False,
+            "url": "/v1/customers",
+        },
+        sometimes=("Chaching-Projection-Lag",),
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/customers/search",
+        name="search_customers",
+        group="Customers",
+        summary="Search customers",
+        description="Answers a page of the customers that fit a query, the newest first. A search "
+        "may be some events behind the last write; `Chaching-Projection-Lag` says how many. "
+        "Fields are `created`, `email`, `name`, `phone` and `metadata['key']`; `:` is exact, `~` "
+        "finds a part of at least three characters, `>`, `<`, `>=` and `<=` compare numbers.",
+        right="customers:read",
+        query=parameters.SEARCH,
+        answers=component("CustomerSearchResult"),
+        answer_example={
+            "object": "search_result",
+            "data": [_CUSTOMER],
+            "has_more": False,
+            "next_page": None,
+            "url": "/v1/customers/search",
+        },
+        headers=("Chaching-Projection-Lag",),
+        errors=REFUSED,
     ),
     Operation(
         method="get",

@@ -20,6 +20,8 @@ from chaching_api.errors import Malformed
 from chaching_api.expansions import Expansions
 from chaching_api.parameter_types import (
     INT64_MIN,
+    Clamped,
+    Either,
     Email,
     Emptied,
     Fields,
@@ -32,10 +34,12 @@ from chaching_api.parameter_types import (
     OneOf,
     Parameter,
     Record,
+    Required,
     Spelled,
     TestModeOnly,
     Text,
 )
+from chaching_api.search_query import SearchQuery
 from chaching_api.tax_id_shapes import TaxNumberPair
 
 Schema: TypeAlias = dict[str, Any]
@@ -75,6 +79,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
                 name: self.of(parameter, f"{at}.{name}" if at else name)
                 for name, parameter in table.items()
             },
+            **({"required": needed} if (needed := required_of(table)) else {}),
             "additionalProperties": False,
         }
 
@@ -90,6 +95,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         match parameter:
             case Emptied(parameter=inner):
                 return self._or_empty(self.bare(inner, path))
+            case Required(parameter=needed):
+                return self.bare(needed, path)
+            case Either():
+                both = cast("Either[object, object]", parameter)
+                return {"anyOf": [self.bare(both.single, path), self.bare(both.named, path)]}
             case Fields(children=children):
                 return self.of_table(children, path)
             case Record(children=children):
@@ -98,12 +108,19 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
                 return self.bare(pair, path)
             case Items():
                 return self._items(cast("Items[object]", parameter), path)
+            case _:
+                return self._leaf(parameter)
+
+    def _leaf(self, parameter: Parameter[object]) -> Schema:
+        match parameter:
             case Expansions(root=root):
                 return {"type": "array", "items": {"$ref": COMPONENTS + expansion_name(root)}}
             case Metadata():
                 return self._metadata(parameter)
             case Integer():
                 return self._integer(parameter)
+            case Clamped(default=default):
+                return {**self._integer(Integer()), "default": default}
             case _:
                 return self._text(parameter)
 
@@ -152,9 +169,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return {"anyOf": [schema, {"enum": empty}]}
 
 
+def required_of(table: Mapping[str, Parameter[object]]) -> list[str]:
+    """Return the names that must be given."""
+    return [name for name, parameter in table.items() if isinstance(parameter, Required)]
+
+
 def expansion_name(root: str) -> str:
     """Return the name of the component that lists what can be expanded from a kind of object."""
-    return f"{root.title()}Expansion"
+    return f"{root.title().replace('_', '')}Expansion"
 
 
 def _text_limits(parameter: Parameter[object]) -> Schema:  # noqa: PLR0911 - one a kind
@@ -162,6 +184,8 @@ def _text_limits(parameter: Parameter[object]) -> Schema:  # noqa: PLR0911 - one
         case Text(max_length=most):
             return {"maxLength": most, "pattern": NO_NUL}
         case FilledText(max_length=most):
+            return {"minLength": 1, "maxLength": most, "pattern": NO_NUL}
+        case SearchQuery(max_length=most):
             return {"minLength": 1, "maxLength": most, "pattern": NO_NUL}
         case Email(max_length=most):
             address = {"format": "email", "maxLength": most, "pattern": EMAIL}

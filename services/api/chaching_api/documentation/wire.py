@@ -22,6 +22,14 @@ from chaching.domain.customer_object import (
     ShippingObject,
 )
 from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching_api.documentation.expanded import (
+    DEFAULT_PAYMENT_METHOD,
+    DEFAULT_SOURCE,
+    EXPANDED,
+    ONLY_EXPANDED,
+    PAGES,
+    TEST_CLOCK,
+)
 from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
 from chaching_api.documentation.words import ATTRIBUTES
 from chaching_api.errors import ErrorEnvelope, ErrorFields
@@ -58,13 +66,6 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
 _INT64: Final[Schema] = {"format": "int64", "minimum": INT64_MIN, "maximum": INT64_MAX}
 _UNIX_S: Final[Schema] = {"format": "int64", "minimum": 0, "maximum": INT64_MAX}
 _ID: Final[Schema] = {"pattern": f"^{CUSTOMER_ID_PATTERN}$"}
-_ID_OR_OBJECT: Final[Schema] = {
-    "anyOf": [
-        {"type": "string", "minLength": 1},
-        {"$ref": f"{COMPONENTS}ExpandedObject"},
-        {"type": "null"},
-    ]
-}
 _MAP: Final[Schema] = {
     "maxProperties": METADATA_KEYS_MAX,
     "propertyNames": {"maxLength": METADATA_KEY_CHARACTERS_MAX, "pattern": METADATA_KEY},
@@ -80,7 +81,7 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.object": {"const": "customer"},
     "Customer.balance": _INT64,
     "Customer.created": _UNIX_S,
-    "Customer.default_source": _ID_OR_OBJECT,
+    "Customer.default_source": DEFAULT_SOURCE,
     "Customer.description": {"maxLength": TEXT_CHARACTERS_MAX},
     "Customer.email": {"maxLength": EMAIL_CHARACTERS_MAX},
     "Customer.invoice_prefix": {"pattern": f"^{INVOICE_PREFIX_PATTERN}$"},
@@ -88,7 +89,7 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.name": {"maxLength": NAME_CHARACTERS_MAX},
     "Customer.next_invoice_sequence": {"format": "int64", "minimum": 1, "maximum": INT64_MAX},
     "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
-    "Customer.test_clock": _ID_OR_OBJECT,
+    "Customer.test_clock": TEST_CLOCK,
     "Customer.updated": _UNIX_S,
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
@@ -97,42 +98,7 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "DeletedCustomer.deleted": {"const": True},
     "ErrorFields.doc_url": {"format": "uri"},
     "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
-    "InvoiceSettings.default_payment_method": _ID_OR_OBJECT,
-}
-
-ONLY_EXPANDED: Final[Mapping[str, Schema]] = {
-    "cash_balance": {"$ref": f"{COMPONENTS}ExpandedPart"},
-    "sources": {"$ref": f"{COMPONENTS}ExpandedList"},
-    "subscriptions": {"$ref": f"{COMPONENTS}ExpandedList"},
-    "tax": {"$ref": f"{COMPONENTS}ExpandedPart"},
-    "tax_ids": {"$ref": f"{COMPONENTS}ExpandedList"},
-}
-
-EXPANDED: Final[Mapping[str, Schema]] = {
-    "ExpandedObject": {
-        "type": "object",
-        "description": "The object whose id stood here before `expand[]` named it.",
-        "properties": {
-            "id": {"type": "string", "description": "The id that stood here."},
-            "object": {"type": "string", "description": "The kind of the object."},
-        },
-        "required": ["id", "object"],
-    },
-    "ExpandedPart": {
-        "type": ["object", "null"],
-        "description": "A part of the customer that is shown only when `expand[]` names it.",
-    },
-    "ExpandedList": {
-        "type": "object",
-        "description": "A list inside the customer, shown only when `expand[]` names it.",
-        "properties": {
-            "object": {"const": "list", "description": "Always `list`."},
-            "data": {"type": "array", "items": {}, "description": "The objects, newest first."},
-            "has_more": {"type": "boolean", "description": "Whether more of them exist."},
-            "url": {"type": "string", "description": "The address of the whole list."},
-        },
-        "required": ["data", "has_more", "object", "url"],
-    },
+    "InvoiceSettings.default_payment_method": DEFAULT_PAYMENT_METHOD,
 }
 
 
@@ -150,7 +116,7 @@ def wire_schemas() -> dict[str, Schema]:
     closed["Customer"]["properties"] |= {
         name: _described(f"Customer.{name}", schema) for name, schema in ONLY_EXPANDED.items()
     }
-    return {**closed, **EXPANDED}
+    return {**closed, **EXPANDED, **PAGES}
 
 
 def _closed(name: str, struct: type[msgspec.Struct], schema: Schema) -> Schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -11,7 +13,6 @@ from msgspec import UNSET
 from chaching.domain.customer import (
     Command,
     CreateCustomer,
-    Customer,
     DeleteCustomer,
     InvoicePrefixTaken,
     NoSuchCustomer,
@@ -23,8 +24,9 @@ from chaching.envelope import StreamKey
 from chaching.eventstore.store import EventStore
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
-from chaching_api.boundary import bounded
-from chaching_api.execute import Executor
+from chaching_api.boundary import Answer, bounded
+from chaching_api.execute import Asked, Executed, Executor
+from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
 from chaching_api.parameters import CreateInput
 from chaching_api.reads.retrieve import Retrieve
@@ -51,39 +53,39 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
             web.delete("/v1/customers/{customer}", bounded(self.delete)),
         ]
 
-    async def create(self, request: web.Request) -> bytes:
+    async def create(self, request: web.Request) -> bytes | Answer:
         call = await read_call(request, self.authenticator, WRITE)
         given = parameters.read_create(
             call.tree, livemode=call.key.livemode, at=call.at, new_id=new_id
         )
-        return render(await self._create(call, given))
+        return _answer(await self._create(call, given))
 
-    async def update(self, request: web.Request) -> bytes:
+    async def update(self, request: web.Request) -> bytes | Answer:
         call = await read_call(request, self.authenticator, WRITE)
         given = parameters.read_update(
             call.tree, livemode=call.key.livemode, at=call.at, new_id=new_id
         )
         customer_id = _customer_id(request)
         command = UpdateCustomer(id=customer_id, at=call.at, details=given.details)
-        return render(await self._execute(call, customer_id, command))
+        return _answer(await self._execute(call, command, given.expand))
 
     async def retrieve(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, READ)
-        parameters.read_expand_only(call.tree)
+        expand = parameters.read_expand_only(call.tree)
         customer_id = _customer_id(request)
-        body = await self.retrieve_customer.retrieve(call.stream(customer_id))
+        key = call.stream(customer_id)
+        body = await (self._expanded(key, expand) if expand else self._retrieve(key))
         if body is None:
             raise await self._missing(call, customer_id)
         return body
 
-    async def delete(self, request: web.Request) -> bytes:
+    async def delete(self, request: web.Request) -> bytes | Answer:
         call = await read_call(request, self.authenticator, WRITE)
         parameters.read_nothing(call.tree)
         customer_id = _customer_id(request)
-        command = DeleteCustomer(id=customer_id, at=call.at)
-        return render(await self._execute(call, customer_id, command))
+        return _answer(await self._execute(call, DeleteCustomer(id=customer_id, at=call.at)))
 
-    async def _create(self, call: Call, given: CreateInput) -> Customer:
+    async def _create(self, call: Call, given: CreateInput) -> Executed:
         wanted = given.details.invoice_prefix
         for draw in range(PREFIX_DRAWS_MAX):
             command = CreateCustomer(
@@ -94,19 +96,27 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
                 details=given.details,
             )
             try:
-                return await self.executor.execute(
-                    call.stream(command.id), command, call.metadata()
-                )
+                return await self.executor.execute(_asked(call, command, given.expand))
             except InvoicePrefixTaken:
                 if wanted is not UNSET or draw == PREFIX_DRAWS_MAX - 1:
                     raise
         raise AssertionError("unreachable")
 
-    async def _execute(self, call: Call, customer_id: CustomerId, command: Command) -> Customer:
+    async def _execute(
+        self, call: Call, command: UpdateCustomer | DeleteCustomer, expand: Sequence[str] = ()
+    ) -> Executed:
         try:
-            return await self.executor.execute(call.stream(customer_id), command, call.metadata())
+            return await self.executor.execute(_asked(call, command, expand))
         except NoSuchCustomer as rejected:
-            raise await self._missing(call, customer_id) from rejected
+            raise await self._missing(call, command.id) from rejected
+
+    async def _retrieve(self, key: StreamKey) -> bytes | None:
+        return await self.retrieve_customer.retrieve(key)
+
+    async def _expanded(self, key: StreamKey, expand: Sequence[str]) -> bytes | None:
+        """Answer from the log, which alone has what shows only when expanded."""
+        customer = (await self.store.load(key)).state
+        return None if customer is None else render_expanded(customer, expand)
 
     async def _missing(self, call: Call, customer_id: CustomerId) -> NoSuchCustomer:
         here = call.key.livemode
@@ -120,3 +130,23 @@ def _customer_id(request: web.Request) -> CustomerId:
     if not is_customer_id(customer_id):
         raise NoSuchCustomer(customer_id[:255])
     return CustomerId(customer_id)
+
+
+def _asked(call: Call, command: Command, expand: Sequence[str]) -> Asked:
+    metadata = call.metadata()
+    return Asked(
+        key=call.stream(command.id),
+        command=command,
+        metadata=metadata,
+        answer=partial(render_expanded, expand=expand) if expand else render,
+        fingerprint=None if metadata.idempotency_key is None else call.fingerprint(),
+    )
+
+
+def _answer(executed: Executed) -> bytes | Answer:
+    if executed.original is None:
+        return executed.answer
+    return Answer(
+        body=executed.answer,
+        headers={"Idempotent-Replayed": "true", "Original-Request": executed.original},
+    )

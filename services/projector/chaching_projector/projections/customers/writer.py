@@ -34,6 +34,7 @@ _VERSIONS: Final = statement(PACKAGE, "row_versions")
 _PARK: Final = statement(PACKAGE, "park_streams")
 _PARKED: Final = statement(PACKAGE, "parked_streams")
 _UNPARK: Final = statement(PACKAGE, "unpark_stream")
+_RENEW_SEARCH: Final = statement(PACKAGE, "renew_search")
 
 
 async def write_rows(session: Session, changes: Sequence[RowChange]) -> None:
@@ -82,7 +83,9 @@ async def park(session: Session, poisons: Sequence[Poison]) -> None:
 
 
 async def unpark(session: Session, key: StreamKey) -> None:
+    """Let a stream go on whose row was just written; searches hear of that by no event."""
     await session.execute(_UNPARK, key.account, key.livemode, key.id)
+    await session.execute(_RENEW_SEARCH, key.account, key.livemode, key.id)
 
 
 async def parked_streams(database: Database) -> list[Poison]:

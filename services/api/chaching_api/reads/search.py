@@ -1,0 +1,117 @@
+"""Search: pages of the customers that fit a query, newest first, as far as the projector knows.
+
+A page is taken by a probe of the newest customers beyond its place; if they do not fill it, few
+customers fit or none of the newest do, and the index of terms collects them. A query that terms
+cannot answer is walked through to its end. The lag is read before the page, so a page is never
+older than its lag says.
+
+Searches have sessions of their own: they may take longer than look-ups by key, must not use up
+theirs, and need plans made for their arguments. The server ends a statement after
+``SEARCH_TIMEOUT_S``; a query that needs longer is refused as too broad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from chaching.eventstore.database import Database, Row, Session
+from chaching.eventstore.errors import OutOfTime
+from chaching.eventstore.grouping import Overloaded
+from chaching.eventstore.statements import statement
+from chaching_api.errors import SearchTooBroad
+from chaching_api.places import Place
+from chaching_api.reads import search_sql
+from chaching_api.reads.search_sql import Search, Statement
+from chaching_api.reads.walk import Listed
+
+SEARCH_SESSIONS_MAX: Final = 4
+SEARCH_TIMEOUT_S: Final = 2.0
+SEARCHES_WAITING_MAX: Final = 64
+
+# One search has one processor at most, and what it sorts and marks stays in memory.
+SEARCHES: Final[Mapping[str, str]] = {
+    "plan_cache_mode": "force_custom_plan",
+    "max_parallel_workers_per_gather": "0",
+    "work_mem": "32MB",
+    "statement_timeout": f"{SEARCH_TIMEOUT_S * 1000:.0f}",
+}
+
+_LAG: Final = statement("chaching_api.reads", "search_lag")
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A page: the customers as retrieves answer them, and the place after it if there is more.
+
+    ``lag`` is the number of events that searches did not know of when it was taken.
+    """
+
+    customers: tuple[Listed, ...]
+    following: Place | None
+    total_count: int | None
+    lag: int
+
+
+class CustomerSearches:
+    """Answers searches from one database, whose sessions are opened with ``SEARCHES``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting = 0
+
+    async def find(
+        self, search: Search, *, after: Place, limit: int, counted: bool = False
+    ) -> Found:
+        """Return the page of at most ``limit`` customers after a place.
+
+        Raises:
+            SearchTooBroad: it took longer than ``SEARCH_TIMEOUT_S``.
+            Overloaded: too many searches wait.
+            Unavailable: no answer in time.
+        """
+        if self._waiting >= SEARCHES_WAITING_MAX:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with self._database.session() as session:
+                return await _find(session, search, after, limit, counted=counted)
+        except OutOfTime as error:
+            raise SearchTooBroad from error
+        finally:
+            self._waiting -= 1
+
+
+async def _find(
+    session: Session, search: Search, after: Place, limit: int, *, counted: bool
+) -> Found:
+    [row] = await session.fetch(_LAG)
+    rows = await _page(session, search, after, limit + 1)
+    total_count: int | None = None
+    if counted:
+        [[total_count]] = await _fetch(session, search_sql.count(search))
+    shown = tuple([_listed(row) for row in rows[:limit]])
+    return Found(
+        customers=shown,
+        following=shown[-1].place if len(rows) > limit else None,
+        total_count=total_count,
+        lag=max(row["events"], 0),
+    )
+
+
+def _listed(row: Row) -> Listed:
+    return Listed(Place(row["created"], row["id"]), str(row["body"]).encode())
+
+
+async def _page(session: Session, search: Search, after: Place, wanted: int) -> Sequence[Row]:
+    rows = await _fetch(session, search_sql.probe(search, after, wanted))
+    if len(rows) == wanted:
+        return rows
+    if search_sql.leads_by_terms(search.query):
+        return await _fetch(session, search_sql.collect(search, after, wanted))
+    return await _fetch(session, search_sql.walk(search, after, wanted))
+
+
+async def _fetch(session: Session, asked: Statement) -> list[Row]:
+    return await session.fetch(asked.sql, *asked.arguments)

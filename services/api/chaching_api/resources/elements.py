@@ -1,0 +1,51 @@
+"""The customers of a page as lists and searches show them: as they stand there, or expanded.
+
+What shows only when expanded is in the log, so an expanded page loads its customers from there, in
+one statement. A customer that was deleted since the page was read is shown as it stood before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from chaching.domain.customer import Customer
+from chaching.domain.customer_object import render
+from chaching.domain.ids import CustomerId
+from chaching.eventstore.store import EventStore
+from chaching_api.expanding import render_expanded
+from chaching_api.reads.walk import Listed
+from chaching_api.requests import Call
+
+DATA: Final = "data"
+
+
+async def elements(
+    store: EventStore, call: Call, page: Sequence[Listed], expand: Sequence[str]
+) -> list[msgspec.Raw]:
+    """Return the JSON of a page's customers, in order; paths in ``expand`` begin with ``data``.
+
+    Raises:
+        Unavailable: no answer in time.
+    """
+    inner = [path.removeprefix(f"{DATA}.") for path in expand if path.startswith(f"{DATA}.")]
+    if not inner:
+        return [msgspec.Raw(_plain(listed)) for listed in page]
+    customers = await asyncio.gather(*(_loaded(store, call, listed) for listed in page))
+    return [msgspec.Raw(render_expanded(customer, inner)) for customer in customers]
+
+
+async def _loaded(store: EventStore, call: Call, listed: Listed) -> Customer:
+    if isinstance(listed.content, Customer):
+        return listed.content
+    state = (await store.load(call.stream(CustomerId(listed.place.id)))).state
+    assert state is not None  # noqa: S101 - what the read model has is in the log
+    return msgspec.structs.replace(state, deleted=False) if state.deleted else state
+
+
+def _plain(listed: Listed) -> bytes:
+    content = listed.content
+    return render(content) if isinstance(content, Customer) else content

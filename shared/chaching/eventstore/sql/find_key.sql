@@ -1,7 +1,0 @@
--- purpose: the API key with a hash
--- parameters: $1 bytea SHA-256 of the key
--- result: key_id text, key_hash bytea, account text, livemode boolean, kind text, rights text[],
---   name text, expires_at timestamptz, revoked_at timestamptz; no row when there is none
-SELECT key_id, key_hash, account, livemode, kind, rights, name, expires_at, revoked_at
-FROM event_store.api_keys
-WHERE key_hash = $1
