@@ -405,6 +405,7 @@ async def test_a_deleted_customer_refuses_updates_and_another_delete(gateway: Ga
         assert refused.status == 404
         assert refused.error == {
             "code": "resource_missing",
+            "doc_url": f"{client.url}/docs/errors#resource_missing",
             "message": f"No such customer: '{customer_id}'",
             "param": "id",
             "type": "invalid_request_error",

@@ -280,6 +280,7 @@ async def test_our_own_fault_is_500_and_tells_nothing(gateway: Gateway) -> None:
     assert answer.status == 500
     assert answer.error == {
         "code": "server_error",
+        "doc_url": f"{gateway.client.url}/docs/errors#server_error",
         "message": "An error occurred on our side; it has been logged with this request's id.",
         "type": "api_error",
     }

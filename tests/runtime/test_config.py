@@ -75,3 +75,14 @@ def test_a_wrong_setting_ends_the_process_with_one_line() -> None:
     with pytest.raises(SystemExit) as raised:
         config.read_or_exit(GatewayConfig, {})
     assert str(raised.value.code).startswith("chaching: DATABASE_URL is not set")
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com", "http://host:8000/billing"])
+def test_where_callers_reach_the_gateway_is_read(url: str) -> None:
+    assert config.read(GatewayConfig, {**DATABASE, "PUBLIC_URL": url}).public_url == url
+
+
+@pytest.mark.parametrize("url", ["https://host/", "host", "ftp://host", "https://h?a", "https://"])
+def test_an_address_that_errors_cannot_lead_to_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="PUBLIC_URL is not usable"):
+        config.read(GatewayConfig, {**DATABASE, "PUBLIC_URL": url})

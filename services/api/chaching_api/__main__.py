@@ -54,7 +54,11 @@ async def serve(settings: config.GatewayConfig) -> None:
     doorbell = Doorbell(database)
     store = EventStore(database, appended=doorbell.ring)
     dependencies = Dependencies(
-        database=database, searches=searches, store=store, limits=limits_of(settings)
+        database=database,
+        searches=searches,
+        store=store,
+        limits=limits_of(settings),
+        public_url=settings.public_url,
     )
     runner = EnvelopeRunner(create_app(dependencies))
     await database.open()

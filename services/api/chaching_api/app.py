@@ -19,6 +19,8 @@ from chaching_api.rate_limits import RateLimits
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
+from chaching_api.requests import PUBLIC_URL
+from chaching_api.resources import documentation
 from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
@@ -29,12 +31,14 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     """What the application is given; it opens and closes none of it.
 
     ``searches`` is the same database with sessions for searches.
+    ``public_url`` is where callers reach the service, without a trailing slash.
     """
 
     database: Database
     searches: Database
     store: EventStore
     limits: RateLimits | None = None
+    public_url: str | None = None
 
 
 DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
@@ -47,6 +51,8 @@ def create_app(dependencies: Dependencies) -> web.Application:
     authenticator = Authenticator(partial(find_keys, database), dependencies.limits)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
+    if dependencies.public_url:
+        app[PUBLIC_URL] = dependencies.public_url
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
@@ -65,6 +71,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *customers.routes(),
             *lists.routes(),
             *Health(database).routes(),
+            *documentation.routes(),
         ]
     )
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))

@@ -32,6 +32,7 @@ from chaching_api.requests import (
     end_call,
     is_customer_id,
     is_idempotency_key,
+    public_url_of,
 )
 
 JSON: Final = "application/json"
@@ -41,9 +42,13 @@ LOGGED_ID_CHARACTERS_MAX: Final = 64
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A success that is more than the bytes of a JSON object: headers of its own, another type."""
+    """A success that is more than the bytes of a JSON object: headers of its own, another type.
+
+    ``status`` is 200 for every operation of the API; pages can be answered with 304.
+    """
 
     body: bytes
+    status: int = 200
     headers: Mapping[str, str] = {}
     content_type: str = JSON
 
@@ -86,7 +91,7 @@ def bounded(endpoint: Endpoint) -> Handler:
             answer = await endpoint(request)
         except Exception as raised:  # noqa: BLE001 - nothing that is raised leaves as it is
             failure = _failure(request, raised)
-            answer = envelope(failure)
+            answer = envelope(failure, public_url_of(request))
         finally:
             end_call(request)
         response = response_of(answer, failure, request_id, version)
@@ -115,7 +120,7 @@ def response_of(
     if isinstance(answer, Answer):
         headers["Content-Type"] = answer.content_type
         headers.update(answer.headers)
-        return web.Response(body=answer.body, headers=headers)
+        return web.Response(body=answer.body, status=answer.status, headers=headers)
     if failure is None:
         return web.Response(body=answer, headers=headers)
     headers.update(failure.headers)

@@ -39,6 +39,7 @@ ErrorCode: TypeAlias = Literal[
     "server_error",
 ]
 
+ERRORS_PATH: Final = "/docs/errors"
 SHOWN_PATH_CHARACTERS_MAX: Final = 255
 RETRY_AFTER_S: Final = 1
 REALM: Final = 'Basic realm="Chaching"'
@@ -139,16 +140,21 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-class _ErrorFields(msgspec.Struct, frozen=True, kw_only=True):
-    code: str
+class ErrorFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of an error; what has nothing to say is absent."""
+
+    code: ErrorCode
+    doc_url: str | UnsetType
     message: str
     param: str | UnsetType
     reason: str | UnsetType
-    type: str
+    type: ErrorType
 
 
-class _Envelope(msgspec.Struct, frozen=True):
-    error: _ErrorFields
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    """The body of every answer that is an error."""
+
+    error: ErrorFields
 
 
 _RETRY: Final = {"Stripe-Should-Retry": "true"}
@@ -159,12 +165,16 @@ _SHED: Final = {**_NO_RETRY, "Retry-After": f"{RETRY_AFTER_S}"}
 _encode = msgspec.json.Encoder().encode
 
 
-def envelope(failure: Failure) -> bytes:
-    """Return the body of the answer to a failure; what it repeats of the request can be seen."""
+def envelope(failure: Failure, public_url: str | None = None) -> bytes:
+    """Return the body of the answer to a failure; what it repeats of the request can be seen.
+
+    ``public_url`` is where callers reach this service, without a trailing slash; None: unknown.
+    """
     return _encode(
-        _Envelope(
-            _ErrorFields(
+        ErrorEnvelope(
+            ErrorFields(
                 code=failure.code,
+                doc_url=f"{public_url}{ERRORS_PATH}#{failure.code}" if public_url else UNSET,
                 message=printable(failure.message),
                 param=printable(failure.param) if failure.param else UNSET,
                 reason=failure.reason or UNSET,

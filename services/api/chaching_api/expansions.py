@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from chaching_api.bodies import Node
@@ -84,6 +84,17 @@ class Expansions(Leaf, frozen=True):
                 f"This property cannot be expanded ({shortened(path, SHOWN_NAME_CHARACTERS_MAX)}).",
                 param=param,
             )
+
+
+def expandable(root: str, max_levels: int = EXPANSION_LEVELS_MAX) -> Iterator[str]:
+    """Yield every path that can be expanded from a kind of object."""
+    if max_levels == 0:
+        return
+    for step, kind in _GRAPH.get(root, {}).items():
+        if kind not in _HOLDERS:
+            yield step
+        for rest in expandable(kind, max_levels - 1):
+            yield f"{step}.{rest}"
 
 
 _PATHS: Final = Items(FilledText(EXPANSION_CHARACTERS_MAX))

@@ -32,9 +32,13 @@ VERSION_CHARACTERS_MAX: Final = 64
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+PUBLIC_URL: Final = web.AppKey("public_url", str)
 
 _VERSION: Final = re.compile("[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([.][a-z][a-z_]*)?")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_HOST: Final = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+)
 _CUSTOMER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
@@ -123,6 +127,18 @@ def is_customer_id(text: str) -> bool:
 def is_idempotency_key(text: str) -> bool:
     """Tell whether a text can be an idempotency key at all."""
     return 1 <= len(text) <= IDEMPOTENCY_KEY_CHARACTERS_MAX and text.isprintable()
+
+
+def public_url_of(request: web.Request) -> str | None:
+    """Return where the caller reaches this service, without a trailing slash, if that is known.
+
+    It is the setting, else what the caller itself named as host, if that can be one.
+    """
+    public_url = request.app.get(PUBLIC_URL)
+    if public_url:
+        return public_url
+    host = request.headers.get("Host", "")
+    return f"{request.scheme}://{host}" if _HOST.fullmatch(host) else None
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from chaching.runtime.logs import logger
 from chaching_api.boundary import response_of
 from chaching_api.errors import Failure, Malformed, UnknownUrl, envelope, failure_of
 from chaching_api.fresh import new_id
-from chaching_api.requests import OWN_VERSION
+from chaching_api.requests import OWN_VERSION, PUBLIC_URL
 
 KEEPALIVE_TIMEOUT_S: Final = 75.0
 LINGERING_S: Final = 2.0
@@ -32,7 +32,11 @@ NOT_FOUND: Final = 404
 class EnvelopeRequestHandler(RequestHandler):
     """Answers what never reached the application as the contract answers everything."""
 
-    __slots__ = ()
+    __slots__ = ("_public_url",)
+
+    def tell_errors_at(self, public_url: str | None) -> None:
+        """Say where the pages of the service are reached, which explain the errors."""
+        self._public_url = public_url
 
     def handle_error(
         self,
@@ -52,7 +56,7 @@ class EnvelopeRequestHandler(RequestHandler):
             )
         else:
             failure = failure_of(exc if isinstance(exc, Exception) else RuntimeError())
-        return _closing(failure, exc)
+        return self._closing(failure, exc)
 
     def log_exception(self, *args: object, **kw: object) -> None:
         """Log a crash; a body that cannot be read was answered as such and is none of ours."""
@@ -68,29 +72,33 @@ class EnvelopeRequestHandler(RequestHandler):
                 failure = failure_of(UnknownUrl(request.method, request.path))
             else:
                 failure = failure_of(Malformed(f"The request cannot be served: {resp.reason}."))
-            resp = _closing(failure, resp)
+            resp = self._closing(failure, resp)
         return await super().finish_response(request, resp, start_time)
 
-
-def _closing(failure: Failure, fault: BaseException | None) -> web.Response:
-    """Return the answer to what no endpoint saw; the connection is closed after it."""
-    request_id = RequestId(new_id("req_"))
-    logger().warning(
-        "request_unreadable",
-        request_id=request_id,
-        status=failure.status,
-        fault=type(fault).__name__,
-    )
-    response = response_of(envelope(failure), failure, request_id, OWN_VERSION)
-    response.force_close()
-    return response
+    def _closing(self, failure: Failure, fault: BaseException | None) -> web.Response:
+        """Return the answer to what no endpoint saw; the connection is closed after it."""
+        request_id = RequestId(new_id("req_"))
+        logger().warning(
+            "request_unreadable",
+            request_id=request_id,
+            status=failure.status,
+            fault=type(fault).__name__,
+        )
+        body = envelope(failure, self._public_url)
+        response = response_of(body, failure, request_id, OWN_VERSION)
+        response.force_close()
+        return response
 
 
 class EnvelopeServer(web.Server):
     """Makes an EnvelopeRequestHandler for every connection."""
 
+    public_url: str | None
+
     def __call__(self) -> RequestHandler:
-        return EnvelopeRequestHandler(self, loop=self._loop, **self._kwargs)
+        handler = EnvelopeRequestHandler(self, loop=self._loop, **self._kwargs)
+        handler.tell_errors_at(self.public_url)
+        return handler
 
 
 class EnvelopeRunner(web.AppRunner):
@@ -113,4 +121,6 @@ class EnvelopeRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = EnvelopeServer
+        assert isinstance(server, EnvelopeServer)  # noqa: S101 - it has just become one
+        server.public_url = self.app.get(PUBLIC_URL)
         return server

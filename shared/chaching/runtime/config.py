@@ -16,6 +16,7 @@ import msgspec
 
 DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://")]
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
+PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -31,6 +32,7 @@ WANTED: Final = {
     "AMQP_URL": "the broker, as in amqp://user@host/",
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",
+    "PUBLIC_URL": "where callers reach the gateway, as in https://host, without a slash at its end",
     "RATE_LIMIT_PER_S": f"requests a second of one key, {_RATES}",
     "RATE_LIMIT_BURST": f"requests of one key that may come at once, {_AMOUNTS}",
     "RATE_LIMIT_SEARCH_PER_S": f"searches a second of one key, {_RATES}",
@@ -50,6 +52,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: DatabaseUrl
     host: str = "127.0.0.1"
     port: Port = 8000
+    public_url: PublicUrl | None = None
     log_level: LogLevel = "info"
     rate_limit_per_s: PerSecond | None = None
     rate_limit_burst: Amount | None = None

@@ -1,0 +1,1 @@
+"""The API's reference, made from what validates and what is answered: document, pages, assets."""

@@ -1,0 +1,174 @@
+"""From the Structs of the wire to JSON Schema, closed: what is answered has these keys, no others.
+
+Every key of a Struct is always there, but for those that can be UNSET. What a type alone cannot
+say (the spelling of an id, the range of a number) and what can stand for an id once it is expanded
+is added here; the words are in ``words``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast, get_args
+
+import msgspec
+from msgspec import UnsetType
+
+from chaching.domain.customer_object import (
+    AddressObject,
+    CustomerObject,
+    DeletedCustomerObject,
+    InvoiceSettingsObject,
+    RenderingOptionsObject,
+    ShippingObject,
+)
+from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching_api.documentation.expanded import (
+    DEFAULT_PAYMENT_METHOD,
+    DEFAULT_SOURCE,
+    EXPANDED,
+    ONLY_EXPANDED,
+    PAGES,
+    TEST_CLOCK,
+)
+from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
+from chaching_api.documentation.words import ATTRIBUTES
+from chaching_api.errors import ErrorEnvelope, ErrorFields
+from chaching_api.parameter_types import (
+    INT64_MAX,
+    INT64_MIN,
+    METADATA_KEY_CHARACTERS_MAX,
+    METADATA_VALUE_CHARACTERS_MAX,
+)
+from chaching_api.parameters import (
+    CUSTOM_FIELD_NAME_CHARACTERS_MAX,
+    CUSTOM_FIELD_VALUE_CHARACTERS_MAX,
+    CUSTOM_FIELDS_MAX,
+    CUSTOMER_ID_PATTERN,
+    EMAIL_CHARACTERS_MAX,
+    INVOICE_PREFIX_PATTERN,
+    NAME_CHARACTERS_MAX,
+    PHONE_CHARACTERS_MAX,
+    TEXT_CHARACTERS_MAX,
+)
+
+ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "Customer": CustomerObject,
+    "DeletedCustomer": DeletedCustomerObject,
+    "Address": AddressObject,
+    "Shipping": ShippingObject,
+    "InvoiceSettings": InvoiceSettingsObject,
+    "CustomField": CustomField,
+    "RenderingOptions": RenderingOptionsObject,
+    "Error": ErrorEnvelope,
+    "ErrorFields": ErrorFields,
+}
+
+_INT64: Final[Schema] = {"format": "int64", "minimum": INT64_MIN, "maximum": INT64_MAX}
+_UNIX_S: Final[Schema] = {"format": "int64", "minimum": 0, "maximum": INT64_MAX}
+_ID: Final[Schema] = {"pattern": f"^{CUSTOMER_ID_PATTERN}$"}
+_MAP: Final[Schema] = {
+    "maxProperties": METADATA_KEYS_MAX,
+    "propertyNames": {"maxLength": METADATA_KEY_CHARACTERS_MAX, "pattern": METADATA_KEY},
+    "additionalProperties": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": METADATA_VALUE_CHARACTERS_MAX,
+    },
+}
+
+NARROWED: Final[Mapping[str, Schema]] = {
+    "Customer.id": _ID,
+    "Customer.object": {"const": "customer"},
+    "Customer.balance": _INT64,
+    "Customer.created": _UNIX_S,
+    "Customer.default_source": DEFAULT_SOURCE,
+    "Customer.description": {"maxLength": TEXT_CHARACTERS_MAX},
+    "Customer.email": {"maxLength": EMAIL_CHARACTERS_MAX},
+    "Customer.invoice_prefix": {"pattern": f"^{INVOICE_PREFIX_PATTERN}$"},
+    "Customer.metadata": _MAP,
+    "Customer.name": {"maxLength": NAME_CHARACTERS_MAX},
+    "Customer.next_invoice_sequence": {"format": "int64", "minimum": 1, "maximum": INT64_MAX},
+    "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
+    "Customer.test_clock": TEST_CLOCK,
+    "Customer.updated": _UNIX_S,
+    "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
+    "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
+    "DeletedCustomer.id": _ID,
+    "DeletedCustomer.object": {"const": "customer"},
+    "DeletedCustomer.deleted": {"const": True},
+    "ErrorFields.doc_url": {"format": "uri"},
+    "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
+    "InvoiceSettings.default_payment_method": DEFAULT_PAYMENT_METHOD,
+}
+
+
+def wire_schemas() -> dict[str, Schema]:
+    """Return the components that answers are made of, by name."""
+    names = {struct.__name__: name for name, struct in ANSWERED.items()}
+    _, found = msgspec.json.schema_components(ANSWERED.values(), ref_template="{name}")
+    missing = found.keys() - names.keys()
+    if missing:
+        raise TypeError(f"no component has a name for {', '.join(sorted(missing))}")
+    closed = {
+        name: _closed(name, struct, _renamed(found[struct.__name__], names))
+        for name, struct in ANSWERED.items()
+    }
+    closed["Customer"]["properties"] |= {
+        name: _described(f"Customer.{name}", schema) for name, schema in ONLY_EXPANDED.items()
+    }
+    return {**closed, **EXPANDED, **PAGES}
+
+
+def _closed(name: str, struct: type[msgspec.Struct], schema: Schema) -> Schema:
+    properties: dict[str, Schema] = schema["properties"]
+    leavable = {f.encode_name for f in msgspec.structs.fields(struct) if _can_be_unset(f)}
+    return {
+        "type": "object",
+        "description": ATTRIBUTES.get(name, ""),
+        "properties": {
+            key: _described(f"{name}.{key}", properties[key])
+            for key in sorted(properties, key=_rank)
+        },
+        "required": sorted(properties.keys() - leavable, key=_rank),
+        "additionalProperties": False,
+    }
+
+
+def _can_be_unset(field: msgspec.structs.FieldInfo) -> bool:
+    return UnsetType in get_args(field.type)
+
+
+def _rank(key: str) -> tuple[int, str]:
+    """Order keys as the wire does: ``id``, ``object``, then alphabetical."""
+    first = ("id", "object")
+    return (first.index(key) if key in first else len(first), key)
+
+
+def _described(path: str, schema: Schema) -> Schema:
+    narrowed = NARROWED.get(path, {})
+    if "anyOf" not in narrowed:
+        told = {key: value for key, value in schema.items() if key != "default"}
+        narrowed = {**_either(told), **narrowed}
+    return {"description": ATTRIBUTES[path], **narrowed} if path in ATTRIBUTES else narrowed
+
+
+def _either(schema: Schema) -> Schema:
+    """Return ``anyOf`` plain types as one list of types."""
+    options: list[Schema] = schema.get("anyOf", [])
+    if not options or any(option.keys() != {"type"} for option in options):
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {"type": [option["type"] for option in options], **rest}
+
+
+def _renamed(schema: object, names: Mapping[str, str]) -> Any:
+    """Return a schema whose references are to the names of the components."""
+    if isinstance(schema, list):
+        return [_renamed(item, names) for item in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    members = cast("Schema", schema)
+    renamed = {key: _renamed(value, names) for key, value in members.items()}
+    if "$ref" in members:
+        renamed["$ref"] = COMPONENTS + names[members["$ref"]]
+    return renamed

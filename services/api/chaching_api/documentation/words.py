@@ -1,0 +1,190 @@
+"""What people are told of every parameter and attribute: the one place for these sentences.
+
+``PARAMETERS`` is keyed by a parameter's dotted path; items of a list stand under the list's own
+path. Where one name means another thing in one operation, ``operation/path`` goes first.
+``ATTRIBUTES`` is keyed by component and key; a component's name alone is the component itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_LINES: Final[Mapping[str, str]] = {
+    "line1": "First line: street, PO box or company name.",
+    "line2": "Second line: apartment, suite, unit or building.",
+    "city": "City, district, suburb, town or village.",
+    "state": "State, county, province or region.",
+    "postal_code": "ZIP or postal code.",
+    "country": "Country, best as a two-letter code of ISO 3166-1. It is upper-cased.",
+}
+_ONE_TAX_ID: Final[Mapping[str, str]] = {
+    "type": "Which kind of tax number this is, as in `eu_vat`.",
+    "value": "The number itself; it must have the shape that its type has. Spaces, dots, hyphens "
+    "and slashes do not count.",
+}
+
+_CUSTOMER: Final[Mapping[str, str]] = {
+    "address": "The customer's billing address; needed where taxes are calculated. On update, "
+    "only the lines that are given change. An empty value unsets all of it.",
+    "description": "Any text about the customer, shown beside it in the dashboard. An empty "
+    "value unsets it.",
+    "email": "The customer's email address, of the form `x@y.z`, shown in the dashboard and good "
+    "for searching. An empty value unsets it.",
+    "metadata": "Key-value pairs for facts of your own: up to 50 keys of up to 40 characters "
+    "without square brackets, values of up to 500. On update the pairs are merged key by key; an "
+    "empty value removes its key, an empty map removes all.",
+    "name": "The customer's full name or business name. White space around it is dropped. An "
+    "empty value unsets it.",
+    "payment_method": "The id of a PaymentMethod to attach to the customer.",
+    "phone": "The customer's phone number. White space around it is dropped. An empty value "
+    "unsets it.",
+    "shipping": "Where to and to whom goods go; appears on invoices sent to the customer. `name` "
+    "and `address` are needed when no shipping is stored yet. An empty value unsets all of it.",
+    "shipping.name": "The recipient's name.",
+    "shipping.address": "The recipient's address.",
+    "shipping.phone": "The recipient's phone number.",
+    "tax": "What is known of the customer for taxes; good to give where taxes are calculated.",
+    "tax.ip_address": "A recent IPv4 or IPv6 address of the customer. An empty value unsets it.",
+    "tax.tax_ids": "Tax numbers to add; the same as `tax_id_data`.",
+    "tax.validate_location": "When the customer's location for taxes is to be checked.",
+    "balance": "The customer's balance in cents. A negative amount is a credit that lowers future "
+    "invoices, a positive one raises the amount due.",
+    "cash_balance": "How the customer's cash balance is handled.",
+    "cash_balance.settings": "The settings of the cash balance.",
+    "cash_balance.settings.reconciliation_mode": "How funds that come in are matched with "
+    "invoices.",
+    "invoice_prefix": "What the numbers of the customer's invoices begin with: 3 to 12 upper-case "
+    "letters or digits, unique in the account and mode.",
+    "invoice_settings": "The defaults of the customer's invoices.",
+    "invoice_settings.custom_fields": "Up to four fields printed on every invoice, replaced as a "
+    "whole. An empty value removes them.",
+    "invoice_settings.custom_fields.name": "The field's name.",
+    "invoice_settings.custom_fields.value": "The field's value.",
+    "invoice_settings.default_payment_method": "The id of an attached PaymentMethod that pays "
+    "for subscriptions and invoices. An empty value unsets it.",
+    "invoice_settings.footer": "The footer of every invoice. An empty value unsets it.",
+    "invoice_settings.rendering_options": "How invoices are rendered. An empty value unsets it.",
+    "invoice_settings.rendering_options.amount_tax_display": "Whether line items are shown "
+    "without tax or with the tax that is included. An empty value unsets it.",
+    "invoice_settings.rendering_options.template": "The id of the template that renders "
+    "invoices. An empty value unsets it.",
+    "next_invoice_sequence": "The sequence number of the customer's next invoice; 1 at first.",
+    "preferred_locales": "The customer's languages as IETF tags, the preferred one first; "
+    "replaced as a whole. An empty value removes them all.",
+    "source": "The id of a token or source. It is attached and becomes the default; the default "
+    "before it is removed.",
+    "tax_exempt": "Whether the customer is exempt from tax. An empty value means `none`.",
+    "tax_id_data": "Tax numbers to add; a pair that is already there is passed over.",
+    "test_clock": "The id of a test clock to attach, to simulate time. In test mode only.",
+    "expand": "Properties to answer as whole objects instead of ids, each a dotted path of at "
+    "most four levels.",
+    "id": "An id of your own choice for the customer, in test mode only. An id that was ever used "
+    "is refused.",
+}
+
+PARAMETERS: Final[Mapping[str, str]] = {
+    **_CUSTOMER,
+    **{f"{at}.{k}": v for at in ("address", "shipping.address") for k, v in _LINES.items()},
+    **{f"{at}.{k}": v for at in ("tax_id_data", "tax.tax_ids") for k, v in _ONE_TAX_ID.items()},
+    "customer": "The customer's id, as in `cus_123456789`.",
+    "file": "The name of one of the page's own files.",
+    "list_customers/created": "Only customers created at this time in unix seconds, or within "
+    "these bounds.",
+    "list_customers/created.gt": "Created after this time.",
+    "list_customers/created.gte": "Created at or after this time.",
+    "list_customers/created.lt": "Created before this time.",
+    "list_customers/created.lte": "Created at or before this time.",
+    "list_customers/email": "Only customers with exactly this email address; upper and lower "
+    "case differ.",
+    "list_customers/ending_before": "A customer's id: the page ends just before it. Not together "
+    "with `starting_after`.",
+    "list_customers/starting_after": "A customer's id: the page starts just after it. Not "
+    "together with `ending_before`.",
+    "list_customers/limit": "How many customers to answer, 10 if not given. What is below 1 "
+    "counts as 1, what is above 100 as 100.",
+    "list_customers/test_clock": "Only customers on this test clock. Customers on a clock are "
+    "listed only when it is named.",
+    "search_customers/query": "The search: clauses such as `email:'x@y.z'`, `name~'jan'`, "
+    "`created>1680893993` or `metadata['plan']:'pro'`, up to ten, joined by all `AND` or all "
+    "`OR`; `-` before a clause negates it.",
+    "search_customers/limit": "How many customers to answer, from 1 to 100, 10 if not given.",
+    "search_customers/page": "The `next_page` of the answer before this one.",
+}
+
+
+def parameter_words(operation: str) -> Mapping[str, str]:
+    """Return the sentences that hold for the parameters of an operation, by path."""
+    own = f"{operation}/"
+    general = {path: words for path, words in PARAMETERS.items() if "/" not in path}
+    special = {p.removeprefix(own): w for p, w in PARAMETERS.items() if p.startswith(own)}
+    return {**general, **special}
+
+
+ATTRIBUTES: Final[Mapping[str, str]] = {
+    "Address": "An address with its six keys always there.",
+    **{f"Address.{key}": words for key, words in _LINES.items()},
+    "CustomField": "A name and a value printed on every invoice.",
+    "CustomField.name": "The field's name.",
+    "CustomField.value": "The field's value.",
+    "Customer": "An individual or a business that you bill for products and services.",
+    "Customer.id": "The customer's id. Take it as opaque.",
+    "Customer.object": "The kind of the object: always `customer`.",
+    "Customer.address": "The billing address.",
+    "Customer.balance": "The balance in cents: negative amounts are credits, positive ones due.",
+    "Customer.cash_balance": "The cash balance. Only there when `expand[]` names it.",
+    "Customer.created": "When the customer was created, in unix seconds.",
+    "Customer.currency": "The currency the customer is billed in; none is set by this service.",
+    "Customer.default_source": "The id of the default payment source, the source itself when "
+    "expanded.",
+    "Customer.delinquent": "Whether the customer's last invoice is unpaid.",
+    "Customer.description": "Any text about the customer.",
+    "Customer.discount": "The discount that holds for the customer; there is none.",
+    "Customer.email": "The email address.",
+    "Customer.invoice_prefix": "What the numbers of the customer's invoices begin with.",
+    "Customer.invoice_settings": "The defaults of the customer's invoices.",
+    "Customer.livemode": "True in live mode, false in test mode.",
+    "Customer.metadata": "Key-value pairs of the caller's own.",
+    "Customer.name": "The full name or business name.",
+    "Customer.next_invoice_sequence": "The sequence number of the next invoice.",
+    "Customer.phone": "The phone number.",
+    "Customer.preferred_locales": "The languages as IETF tags, the preferred one first.",
+    "Customer.shipping": "Where to and to whom goods go.",
+    "Customer.sources": "The payment sources. Only there when `expand[]` names it.",
+    "Customer.subscriptions": "The subscriptions. Only there when `expand[]` names it.",
+    "Customer.tax": "What is known for taxes. Only there when `expand[]` names it.",
+    "Customer.tax_exempt": "Whether the customer is exempt from tax.",
+    "Customer.tax_ids": "The tax numbers. Only there when `expand[]` names it.",
+    "Customer.test_clock": "The id of the test clock the customer is on, the clock itself when "
+    "expanded.",
+    "Customer.updated": "When the customer was last updated, in unix seconds. Absent before the "
+    "first update.",
+    "DeletedCustomer": "What is left to see of a deleted customer.",
+    "DeletedCustomer.id": "The customer's id.",
+    "DeletedCustomer.object": "The kind of the object: always `customer`.",
+    "DeletedCustomer.deleted": "Always true.",
+    "Error": "The envelope of every error.",
+    "Error.error": "What went wrong.",
+    "ErrorFields": "What went wrong; a key with nothing to say is absent.",
+    "ErrorFields.code": "What kind of failure this is, for programs to decide by.",
+    "ErrorFields.doc_url": "The page of this service that explains the code.",
+    "ErrorFields.message": "One sentence for a person: what was wrong and what is allowed.",
+    "ErrorFields.param": "The parameter at fault, in bracket form, as in "
+    "`shipping[address][line1]`.",
+    "ErrorFields.reason": "The finer cause. More may be added.",
+    "ErrorFields.type": "The family that clients make their exceptions of.",
+    "InvoiceSettings": "The defaults of a customer's invoices.",
+    "InvoiceSettings.custom_fields": "Fields printed on every invoice.",
+    "InvoiceSettings.default_payment_method": "The id of the PaymentMethod that pays for "
+    "subscriptions and invoices, the PaymentMethod itself when expanded.",
+    "InvoiceSettings.footer": "The footer of every invoice.",
+    "InvoiceSettings.rendering_options": "How invoices are rendered.",
+    "RenderingOptions": "How a customer's invoices are rendered.",
+    "RenderingOptions.amount_tax_display": "Whether line items are shown without tax or with the "
+    "tax that is included.",
+    "RenderingOptions.template": "The id of the template that renders invoices.",
+    "Shipping": "Where to and to whom goods go.",
+    "Shipping.address": "The recipient's address.",
+    "Shipping.name": "The recipient's name.",
+    "Shipping.phone": "The recipient's phone number.",
+}
