@@ -17,7 +17,7 @@ from chaching.domain.search_terms import (
 
 ACCOUNT = AccountId("acct_1")
 OTHER = AccountId("acct_2")
-LIMIT = 2**63
+TERMS_END = 2**63
 STORED = [
     -2694929080357486637,
     3858100246264152019,
@@ -66,7 +66,7 @@ def test_a_text_is_found_whatever_the_case_of_its_letters(text: str) -> None:
 def test_terms_are_numbers_of_64_bits_in_order(text: str) -> None:
     found = terms_of(ACCOUNT, True, folded(text, text, None, {"k": text}))
     assert found == sorted(set(found))
-    assert all(-LIMIT <= term < LIMIT for term in found)
+    assert all(-TERMS_END <= term < TERMS_END for term in found)
 
 
 def test_presence_and_absence_are_told_apart() -> None:
