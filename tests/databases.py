@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,10 +29,8 @@ def database_template(database_admin_url: str) -> Generator[str]:
 @pytest.fixture
 async def database_url(database_admin_url: str, database_template: str) -> AsyncGenerator[str]:
     """The URL of a fresh migrated database, as its owner; dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
-    await administer(database_admin_url, f"CREATE DATABASE {name} TEMPLATE {database_template}")
-    yield url_of(database_admin_url, name)
-    await administer(database_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with fresh_database(database_admin_url, database_template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -47,6 +46,15 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 def store(database: Database) -> EventStore:
     """The log in this test's database."""
     return EventStore(database)
+
+
+@asynccontextmanager
+async def fresh_database(admin_url: str, template: str) -> AsyncGenerator[str]:
+    """Yield the URL of a copy of a template, as its owner; it is dropped after the block."""
+    name = f"test_{secrets.token_hex(6)}"
+    await administer(admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield url_of(admin_url, name)
+    await administer(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def url_of(admin_url: str, name: str) -> str:

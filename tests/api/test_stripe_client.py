@@ -136,7 +136,7 @@ async def test_a_customer_is_created_with_every_field(stripe_client: stripe.Stri
     assert created.tax_exempt == "reverse"
     assert created.test_clock == "clock_123"
 
-    retrieved = await done(lambda: customers.retrieve(created.id))
+    retrieved = await done(lambda: customers.retrieve(created.id, {"expand": ["tax_ids"]}))
     assert retrieved.to_dict() == created.to_dict()
     assert retrieved.last_response is not None
     assert retrieved.last_response.request_id is not None

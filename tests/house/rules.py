@@ -40,7 +40,8 @@ MACHINE: Final = re.compile(
     r"([/]root|[/]work|[/]Users|[/]home[/](?!linuxbrew)\w+)[/]|\b[A-Z]:\\\w"
 )
 REGISTRY: Final = re.compile(
-    r"(?<!emit-)(?:extra-)?index[-_]url|pypi[.]org|pythonhosted[.]org|https?://[^\s\"']+/simple\b"
+    r"(?<!emit-)(?:extra-)?index[-_]url|pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)"
+    r"|https?://[^\s\"']+/simple\b"
 )
 IGNORED: Final = re.compile(r"#\s*(noqa|type:\s*ignore|pyright:\s*ignore)(?P<rest>.*)")
 REASONED: Final = re.compile(r"(: ?[A-Z]+\d+(, [A-Z]+\d+)*|\[\w+(, \w+)*\]) - \S.*")

@@ -16,7 +16,9 @@ ROOT: Final = Path(__file__).parents[2]
 FILES_MIN: Final = 100
 GIT_LIMIT_S: Final = 30.0
 PLACES: Final = ("shared", "services", "tests", "requirements", "deploy", "docs", ".ci")
-MADE: Final = frozenset({"__pycache__", ".venv", ".chaching", ".git", ".hypothesis"})
+MADE: Final = frozenset(
+    {"__pycache__", ".venv", ".chaching", ".git", ".hypothesis", "node_modules"}
+)
 FLAGS: Final = re.MULTILINE | re.DOTALL
 HERE: Final = "tests/house/"
 
@@ -106,6 +108,7 @@ def test_every_file_keeps_the_rule(rule: Rule) -> None:
         (rules.no_registry_is_named, "requirements/run.txt", "--index-url https://a.b/c"),
         (rules.no_registry_is_named, "requirements/run.txt", "https://packages.a.b/simple"),
         (rules.no_registry_is_named, "Makefile", "pip --extra-index-url"),
+        (rules.no_registry_is_named, "tests/a/package-lock.json", "https://packages.npmjs.org/a"),
         (rules.limits_carry_a_unit, PRODUCT, "APPEND_TIMEOUT: Final = 5.0"),
         (rules.limits_carry_a_unit, PRODUCT, "RETRY_PAUSE_MS = 5"),
         (rules.limits_carry_a_unit, PRODUCT, "BATCH_MAX: Final = 2 * 8"),

@@ -233,7 +233,7 @@ async def gateway_process(
     child = Child.spawn(
         "gateway",
         [sys.executable, "-m", "chaching_api", "gateway"],
-        env={**_plain_environment(), "DATABASE_URL": database_url, "PORT": f"{port}", **settings},
+        env={**plain_environment(), "DATABASE_URL": database_url, "PORT": f"{port}", **settings},
         log=log,
     )
     running = GatewayProcess(child, f"http://{LOOPBACK}:{port}", log)
@@ -278,7 +278,7 @@ async def _is_live(gateway: GatewayProcess) -> bool:
         return False
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ}
 

@@ -1,6 +1,6 @@
 """A wire that can withhold: it passes what a client sends on and keeps the answers back.
 
-So a test stands exactly between a commit and the answer to it.
+So a test stands exactly between a commit and the answer to it. It can also be cut for a while.
 """
 
 from __future__ import annotations
@@ -24,14 +24,27 @@ class Wire:
         self._marker: bytes | None = None
         self._passing = asyncio.Event()
         self._passing.set()
+        self._is_cut = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def withhold_after(self, marker: bytes) -> None:
         """Keep back every answer from the moment at which a client sends these bytes."""
         self._marker = marker
 
+    def cut(self) -> None:
+        """End every connection, and each new one at once, until the wire is mended."""
+        self._is_cut = True
+        for task in self._tasks:
+            task.cancel()
+
+    def mend(self) -> None:
+        self._is_cut = False
+
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
+        if self._is_cut:
+            writer.close()
+            return
         there, back = await asyncio.open_connection(*self._target)
         ways = {
             asyncio.create_task(self._pass_on(reader, back, answers=False)),
