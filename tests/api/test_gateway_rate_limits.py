@@ -24,6 +24,7 @@ from chaching_api.authentication import REFUSAL_PAUSE_S
 from chaching_api.rate_limits import WRONG_KEYS_BURST
 
 OTHER = "sk_test_other1234"
+SEARCH = "/v1/customers/search?query=name:'Jane'"
 READER = "rk_test_reader1234"
 SLOW_PER_S = "0.001"
 RECOVERY_LIMIT_S = 10.0
@@ -142,6 +143,16 @@ async def test_writes_have_a_limit_of_their_own(database_url: str, tmp_path: Pat
             assert error["message"].startswith("Too many write requests with this key: ")
         for _ in range(5):
             assert (await client.retrieve("cus_1")).status == 200
+
+
+async def test_searches_have_a_limit_of_their_own(database_url: str, tmp_path: Path) -> None:
+    settings = {"RATE_LIMIT_SEARCH_PER_S": SLOW_PER_S}
+    async with limited(database_url, tmp_path / "log", **settings) as client:
+        assert (await client.send(HTTPMethod.GET, SEARCH)).status == 200
+        error = refused(await client.send(HTTPMethod.GET, SEARCH), "endpoint-rate")
+        assert error["message"].startswith("Too many search requests with this key: ")
+        assert (await client.create()).status == 200
+        assert (await client.send(HTTPMethod.GET, "/v1/customers")).status == 200
 
 
 async def test_a_key_has_only_so_many_requests_under_way_and_ended_ones_make_room(

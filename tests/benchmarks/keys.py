@@ -8,12 +8,11 @@ import secrets
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import count
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks.load import Load, load, request_bytes
+from tests.benchmarks.load import Load, load, numbered, request_bytes
 from tests.databases import administer, url_of
 from tests.servers import Servers
 from tests.support.gateways import gateway_process
@@ -35,14 +34,8 @@ Measure = Callable[[], Awaitable[Load]]
 
 
 def wrong_keys() -> Iterator[bytes]:
-    """Yield requests, each with a key that nobody ever sent."""
-    for number in count():
-        yield request_bytes("GET", PATH, key=f"sk_test_{secrets.token_hex(8)}{number}")
-
-
-def wanted_keys(key: str) -> Iterator[bytes]:
-    while True:
-        yield request_bytes("GET", PATH, key=key)
+    """Return requests, each with a key that nobody ever sent."""
+    return numbered(request_bytes("GET", PATH, key="sk_test_wrongNUMBER"), b"NUMBER")
 
 
 @asynccontextmanager
@@ -74,7 +67,7 @@ async def flooded(database_url: str, key: str, **settings: str) -> None:
         floods: dict[str, Measure | None] = {
             "nobody": None,
             "64 with wrong keys": lambda: load(port, wrong_keys(), for_s=ROUND_S),
-            "64 with the good key": lambda: load(port, wanted_keys(key), for_s=ROUND_S),
+            "64 with the good key": lambda: load(port, good, for_s=ROUND_S),
         }
         found: dict[str, list[Load]] = {name: [] for name in floods}
         for _ in range(ROUNDS):
