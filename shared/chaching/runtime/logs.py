@@ -63,8 +63,14 @@ class _Lines:
 
     def _leave(self) -> None:
         # taken here, not in the thread: a line that came meanwhile would be lost
-        left = asyncio.get_running_loop().run_in_executor(None, _write, self._taken())
-        left.add_done_callback(self._left)
+        lines = self._taken()
+        try:
+            left = asyncio.get_running_loop().run_in_executor(None, _write, lines)
+        except RuntimeError:  # the loop is ending and gives no more threads
+            self._is_leaving = False
+            _write(lines)
+        else:
+            left.add_done_callback(self._left)
 
     def _left(self, left: asyncio.Future[None]) -> None:
         self._is_leaving = False
