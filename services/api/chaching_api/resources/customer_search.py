@@ -1,4 +1,8 @@
-"""``/v1/customers/search``: the customers that fit a query, newest first."""
+"""``/v1/customers/search``: the customers that fit a query, newest first.
+
+Searches may trail: every answer says in ``Chaching-Projection-Lag`` by how many events. A total
+count is exact up to ``COUNTED_CUSTOMERS_MAX`` and that number beyond it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class CustomerSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """The endpoint, whose route must stand before those with a customer's id."""
+    """The endpoint; its plain path goes before the one that takes a customer's id."""
 
     authenticator: Authenticator
     searches: CustomerSearches
