@@ -219,7 +219,7 @@ async def test_a_cursor_that_never_existed_is_refused(
         refused = await listed(client, f"{param}={cursor}")
         assert refused.status == 400
         assert refused.headers["Stripe-Should-Retry"] == "false"
-        assert refused.error == {
+        assert refused.fault == {
             "code": "resource_missing",
             "message": f"No such customer: {told}",
             "param": param,

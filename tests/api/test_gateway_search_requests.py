@@ -105,7 +105,7 @@ async def test_ten_is_the_usual_limit_and_one_to_a_hundred_are_taken(
 async def test_a_limit_out_of_range_is_refused(client: Client, limit: str, message: str) -> None:
     refused = await search(client, "created>0", limit=limit)
     assert refused.status == 400
-    assert refused.error == {
+    assert refused.fault == {
         "code": "invalid_request",
         "message": message,
         "param": "limit",
@@ -117,7 +117,7 @@ async def test_a_limit_out_of_range_is_refused(client: Client, limit: str, messa
 async def test_a_query_is_required(client: Client) -> None:
     refused = await search(client, limit="abc")
     assert refused.status == 400
-    assert refused.error == {
+    assert refused.fault == {
         "code": "invalid_request",
         "message": "Missing required param: query.",
         "param": "query",
@@ -145,7 +145,7 @@ async def test_a_query_is_required(client: Client) -> None:
 async def test_a_query_that_is_none_is_refused(client: Client, query: str, message: str) -> None:
     refused = await search(client, query)
     assert refused.status == 400
-    assert refused.error == {
+    assert refused.fault == {
         "code": "invalid_request",
         "message": message,
         "param": "query",

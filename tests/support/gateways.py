@@ -66,6 +66,13 @@ class Answer(msgspec.Struct, frozen=True):
         assert re.fullmatch(r"req_\w{14}", self.headers["Request-Id"]), self
         return error
 
+    @property
+    def fault(self) -> dict[str, Any]:
+        """The error without the page that explains its code, to which it must lead."""
+        error = dict(self.error)
+        assert error.pop("doc_url").endswith(f"/docs/errors#{error['code']}"), self
+        return error
+
 
 class Client:
     """Sends requests with a key to one gateway, from a pool of connections."""

@@ -195,6 +195,7 @@ def banner(state: RunState, seconds: float) -> str:
         "",
         f"  curl {state.gateway}/v1/customers -u {key}: -d name='Jenny Rosen'",
         "",
+        f"  docs  {state.gateway}/docs",
         f"  logs  {Path(state.data_dir) / 'logs'}",
         f"  data  {state.data_dir}",
         "  stop  Ctrl-C",
