@@ -64,6 +64,7 @@ def main() -> None:
 
 
 @click.group()
+@click.version_option(package_name="chaching")
 def chaching() -> None:
     """Customers, event-sourced."""
 

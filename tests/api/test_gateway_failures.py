@@ -83,6 +83,8 @@ def malformed(answer: Answer, status: int = 400) -> str:
         ("OPTIONS", "/v1/customers/cus_1"),
         ("TRACE", "/v1/customers/cus_1"),
         ("PROPFIND", "/v1/customers/cus_1"),
+        ("POST", "/v1/customers/search"),
+        ("DELETE", "/v1/customers/search"),
         ("POST", "/healthz"),
     ],
 )
@@ -245,7 +247,11 @@ async def test_a_caller_that_goes_away_within_its_body_is_no_fault_of_ours(tmp_p
         (b"[]", "application/json", "Invalid JSON: the request body must be an object."),
         (b"\xff", "application/json", "Invalid JSON"),
         (b"name=J", "text/plain", "Invalid content type: text/plain; must be "),
-        (b"--x--", "multipart/form-data; boundary=x", "Invalid content type: mult...ry=x"),
+        (
+            b"--x--",
+            "multipart/form-data; boundary=x",
+            "Invalid content type: multipart/form-data; ",
+        ),
     ],
     ids=str,
 )

@@ -103,6 +103,19 @@ async def test_an_idempotency_key_of_another_form_is_refused(gateway: Gateway, k
     assert await gateway.store.head() == START
 
 
+async def test_two_idempotency_keys_on_one_request_are_refused(
+    client: Client, gateway: Gateway
+) -> None:
+    head = f"POST {CUSTOMERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+    keys = "Idempotency-Key: k1\r\nIdempotency-Key: k2\r\nContent-Length: 0\r\n\r\n"
+    refused = await client.raw((head + keys).encode())
+    assert (refused.status, refused.error["message"]) == (
+        400,
+        "Received Idempotency-Key more than once.",
+    )
+    assert await gateway.store.head() == START
+
+
 async def test_a_retrieve_and_a_delete_may_carry_a_content_type_and_no_body(client: Client) -> None:
     customer_id = await customer(client)
     for method in (HTTPMethod.GET, HTTPMethod.DELETE):

@@ -37,6 +37,9 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[PrivatePos
     server.remove()
 
 
+IN_DOUBT = "Whether this request has taken effect is not known"
+
+
 def unavailable(answer: Answer) -> None:
     assert answer.status == 503, answer
     assert answer.error["type"] == "api_error"
@@ -64,6 +67,8 @@ async def all_unavailable(client: Client, customer_id: str) -> None:
     assert time.monotonic() - started_s < OUTAGE_LIMIT_S
     for answer in answers:
         unavailable(answer)
+    assert IN_DOUBT in answers[0].error["message"]
+    assert IN_DOUBT not in answers[3].error["message"]
     assert (await client.send(HTTPMethod.GET, "/healthz")).status == 200
 
 

@@ -169,7 +169,7 @@ async def test_a_key_has_only_so_many_requests_under_way_and_ended_ones_make_roo
         assert shed
         for answer in shed:
             error = refused(answer, "global-concurrency")
-            assert error["message"].startswith("This key has 2 requests under way")
+            assert error["message"].startswith("This key may have at most 2 requests under way")
         assert (await client.create()).status == 200
 
 

@@ -40,7 +40,16 @@ def test_every_parameter_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("1", 1), ("100", 100), ("0", 1), ("101", 100), ("-7", 1), ("999999", 100)]
+    ("said", "meant"),
+    [
+        ("1", 1),
+        ("100", 100),
+        ("0", 1),
+        ("101", 100),
+        ("-7", 1),
+        ("9" * 30, 100),
+        ("-" + "9" * 30, 1),
+    ],
 )
 def test_a_limit_is_clamped(said: str, meant: int) -> None:
     assert listing(f"limit={said}").limit == meant

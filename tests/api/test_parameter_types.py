@@ -242,7 +242,10 @@ def test_a_locale_is_an_ietf_tag(locale: str) -> None:
 @pytest.mark.parametrize("locale", ["e", "en_US", "en-", "-en", "fr-abcdefghi", "1n", "en US"])
 def test_a_bad_locale_is_named_by_its_place(locale: str) -> None:
     fault = refusal(f"preferred_locales[0]=fr&preferred_locales[1]={locale}")
-    assert (fault.message, fault.param) == (f"Invalid locale: {locale}", "preferred_locales[1]")
+    assert (fault.message, fault.param) == (
+        f"Invalid locale: {locale}; must be an IETF language tag such as en or en-US",
+        "preferred_locales[1]",
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,7 +286,8 @@ def test_an_ip_address_is_of_version_4_or_6(address: str) -> None:
 @pytest.mark.parametrize("address", ["1.2.3", "256.1.1.1", "fe80::1%25eth0", "localhost", "1"])
 def test_another_ip_address_is_refused(address: str) -> None:
     fault = refusal(f"tax[ip_address]={address}")
-    assert fault.message == f"Invalid IP address: {address.replace('%25', '%')}"
+    shown = address.replace("%25", "%")
+    assert fault.message == f"Invalid IP address: {shown}; must be an IPv4 or IPv6 address"
     assert fault.param == "tax[ip_address]"
 
 

@@ -235,9 +235,7 @@ def test_a_key_has_only_so_many_requests_under_way() -> None:
     for _ in range(3):
         refused = refusal(limits, JANE, "read", T0)
         assert refused is not None
-        assert str(refused) == (
-            "This key has 2 requests under way, as many as it may have at a time."
-        )
+        assert str(refused) == ("This key may have at most 2 requests under way at a time.")
         assert (refused.limit, refused.retry_after_s) == ("global-concurrency", 1)
     assert refusal(limits, JOHN, "read", T0) is None
     limits.end(JANE)

@@ -209,7 +209,7 @@ def test_no_word_and_the_word_and_join_alike() -> None:
         ('name~"ab"', "~ needs a text of at least 3 characters", 6),
         ("name~null", "null can only be searched with :", 6),
         ('name>"a"', "name is a text, which cannot be compared with >", 5),
-        ('metadata["k"]>=5', "metadata is a text, which cannot be compared with >=", 14),
+        ('metadata["k"]>=5', 'metadata["k"] is a text, which cannot be compared with >=', 14),
         ('created~"123"', "created is a number, which cannot be searched with ~", 8),
         ("created:null", "A whole number of unix seconds is expected", 9),
         ("created>yesterday", "A whole number of unix seconds is expected", 9),

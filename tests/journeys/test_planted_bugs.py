@@ -12,7 +12,7 @@ from tests.support.gateways import KEY, serving, store_key
 
 from chaching.envelope import PendingEvent, Position, Version
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import OutcomeUnknown
 from chaching.eventstore.store import Appended, EventStore
 from chaching.local.postgres import PrivatePostgres
 from chaching.schema.migrations import migrate
@@ -61,7 +61,7 @@ async def test_an_answer_before_the_commit_is_caught(
         assert (await client.create("id=cus_1")).status == 200
         await postgres.kill()
         ends = await asyncio.gather(*store.underway, return_exceptions=True)
-        assert [type(end) for end in ends] == [Unavailable]
+        assert [type(end) for end in ends] == [OutcomeUnknown]
         await postgres.start()
         with pytest.raises(AssertionError, match="cus_1 was acknowledged and is missing"):
             await assert_nothing_acknowledged_is_missing(client, {"cus_1": Written()})

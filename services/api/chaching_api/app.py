@@ -22,6 +22,7 @@ from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
 from chaching_api.resources.customer_lists import CustomerLists
+from chaching_api.resources.customer_search import PATH as SEARCH_PATH
 from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
 from chaching_api.resources.health import Health
@@ -74,5 +75,6 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *documentation.routes(),
         ]
     )
+    app.router.add_route("*", SEARCH_PATH, bounded(unknown_url))  # which can be nobody's id
     app.router.add_route("*", "/{path:.*}", bounded(unknown_url))
     return app

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
 from chaching_api.errors import BodyTooLarge, Malformed
-from chaching_api.texts import bracketed, shortened, shown_name
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, bracketed, shortened, shown_name
 
 Node: TypeAlias = "str | list[Node] | dict[str, Node]"
 Tree: TypeAlias = dict[str, Node]
@@ -58,7 +58,7 @@ def decode(content_type: str | None, body: bytes, query: bytes = b"") -> Tree:
     elif media_type == JSON:
         tree = decode_json(body)
     else:
-        shown = shortened(content_type or "none").encode("ascii", "replace").decode()
+        shown = shortened(media_type or "none", SHOWN_NAME_CHARACTERS_MAX)
         raise Malformed(f"Invalid content type: {shown}; must be {FORM} or {JSON}.")
     return _joined(decode_form(query), tree) if query else tree
 

@@ -18,7 +18,7 @@ from chaching.domain.customer import (
     Rejected,
     ShippingIncomplete,
 )
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
@@ -309,11 +309,16 @@ def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Fai
                 headers=_RETRY,
             )
         case Unavailable():
+            doubt = (
+                " Whether this request has taken effect is not known: send it again with the same "
+                "Idempotency-Key, or look before you do."
+            )
             return Failure(
                 status=503,
                 type="api_error",
                 code="server_error",
-                message="The service cannot be reached for the moment. Please try again.",
+                message="The service cannot be reached for the moment."
+                + (doubt if isinstance(error, OutcomeUnknown) else " Please try again."),
                 headers=_RETRY_LATER,
             )
         case Overloaded():

@@ -135,7 +135,11 @@ class Clamped(Leaf, frozen=True):
     default: int
 
     def read(self, value: Node, param: str) -> int:
-        return min(max(_INTEGER.read(value, param), self.minimum), self.maximum)
+        text = filled(value, param)
+        digits = text.removeprefix("-")
+        if len(text) > INTEGER_CHARACTERS_MAX and digits.isascii() and digits.isdigit():
+            return self.minimum if text.startswith("-") else self.maximum
+        return min(max(_INTEGER.read(text, param), self.minimum), self.maximum)
 
 
 class OneOf(Leaf, frozen=True):
@@ -445,4 +449,6 @@ def _bad_integer(message: str, param: str) -> Malformed:
 
 
 def _bad_ip_address(text: str, param: str) -> Malformed:
-    return Malformed(f"Invalid IP address: {shortened(text)}", param=param)
+    return Malformed(
+        f"Invalid IP address: {shortened(text)}; must be an IPv4 or IPv6 address", param=param
+    )

@@ -320,7 +320,11 @@ _INVOICE_PREFIX: Final = Spelled(
     "Invoice prefix must be 3\N{EN DASH}12 uppercase letters or numbers.",
     INVOICE_PREFIX_CHARACTERS_MAX,
 )
-_LOCALE: Final = Spelled(LOCALE_PATTERN, "Invalid locale: {value}", LOCALE_CHARACTERS_MAX)
+_LOCALE: Final = Spelled(
+    LOCALE_PATTERN,
+    "Invalid locale: {value}; must be an IETF language tag such as en or en-US",
+    LOCALE_CHARACTERS_MAX,
+)
 _CUSTOMER_ID: Final = Spelled(
     CUSTOMER_ID_PATTERN,
     "Invalid id: {value}; must be 1 to 255 letters, digits, underscores or hyphens",

@@ -140,7 +140,7 @@ class RateLimits:
         under_way = self._under_way.get(key_id, 0)
         if self._concurrent_max is not None and under_way >= self._concurrent_max:
             raise RateLimited(
-                f"This key has {under_way} requests under way, as many as it may have at a time.",
+                f"This key may have at most {under_way} requests under way at a time.",
                 limit="global-concurrency",
                 retry_after_s=CONCURRENT_RETRY_S,
             )

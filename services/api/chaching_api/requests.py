@@ -180,6 +180,8 @@ def _idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None or request.method != HTTPMethod.POST:
         return None
+    if len(request.headers.getall("Idempotency-Key")) > 1:
+        raise Malformed("Received Idempotency-Key more than once.")
     if not is_idempotency_key(key):
         raise Malformed(
             f"Invalid Idempotency-Key: it must have 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} "

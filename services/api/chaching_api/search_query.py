@@ -243,7 +243,8 @@ class _Parser:
         start, operator = self._operator()
         if operator not in {":", "~"}:
             raise self._refusal(
-                f"{field.name} is a text, which cannot be compared with {operator}", start
+                f"{_rendered_field(field)} is a text, which cannot be compared with {operator}",
+                start,
             )
         value = self._value()
         text = value.text

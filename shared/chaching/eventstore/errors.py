@@ -44,6 +44,10 @@ class OutOfTime(Unavailable):
     """The server ended a statement that took longer than its session allows."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The store fell silent during an append, which may or may not be done."""
+
+
 class ValueRefused(Exception):  # noqa: N818 - says what happened to the value
     """A value cannot be stored as what it should be; nothing happened."""
 

@@ -8,7 +8,7 @@ in commit order and a reader that has seen n knows that n + 1 is next.
 What a crash does. Before the commit: nothing is stored, nobody was answered. Between the commit
 and the answer: the events are stored; the call is repeated with the same event ids and finds
 their positions, so a lost connection neither loses nor doubles an event. After
-``append_deadline_s`` without an answer every caller of the group gets Unavailable.
+``append_deadline_s`` without an answer every caller of the group gets OutcomeUnknown.
 
 An answer that is to be kept under an idempotency key is stored in the same transaction as its
 event, or alone when nothing changed. So whoever repeats a request finds its answer exactly when
@@ -41,6 +41,7 @@ from chaching.eventstore.database import STATEMENT_TIMEOUT_S, Database, Row
 from chaching.eventstore.errors import (
     AlreadyAnswered,
     Conflict,
+    OutcomeUnknown,
     PrefixTaken,
     Unavailable,
     ValueRefused,
@@ -121,7 +122,7 @@ class EventStore:
             AlreadyAnswered: the idempotency key has an answer; nothing is stored.
             Conflict: the stream is not at the expected version.
             PrefixTaken: the event's invoice prefix belongs to another customer.
-            Unavailable: no answer within the deadline; the event may or may not be stored.
+            OutcomeUnknown: no answer within the deadline; the event may or may not be stored.
             Overloaded: too many appends wait; the event is not stored.
         """
         appended = await self._appends.submit(pending)
@@ -237,9 +238,9 @@ class EventStore:
                 with translated():
                     async with asyncio.timeout_at(last_try_ends_s):
                         return await self._database.fetch(_APPEND, *arguments)
-            except Unavailable:
+            except Unavailable as error:
                 if asyncio.get_running_loop().time() + RETRY_PAUSE_S > deadline_s:
-                    raise
+                    raise OutcomeUnknown(str(error)) from error
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_batch(self, keys: Sequence[StreamKey]) -> list[Loaded | Exception]:

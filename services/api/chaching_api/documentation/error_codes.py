@@ -101,8 +101,10 @@ CODES: Final[Mapping[ErrorCode, CodeEntry]] = {
         meaning="The fault is ours. Status 503 means that the service cannot be reached for the "
         "moment or is overloaded; status 500 that something unexpected happened.",
         remedy="Keep the Request-Id of the answer: the fault is logged under it.",
-        again="After 503 yes, after the pause that Retry-After gives in seconds. After 500 with "
-        "care. Send an Idempotency-Key with every POST, so that a repetition takes effect once.",
+        again="After 503 yes, after the pause that Retry-After gives in seconds. A write that was "
+        "answered so may have taken effect all the same; its message says when that is not known. "
+        "After 500 with care. Send an Idempotency-Key with every POST, so that a repetition takes "
+        "effect once.",
     ),
 }
 
