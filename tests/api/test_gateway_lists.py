@@ -354,7 +354,7 @@ async def test_what_is_attached_to_the_customers_of_a_page_is_shown_when_expande
     assert answer.json | {"data": []} == plain.json | {"data": []}
 
 
-async def test_a_customer_deleted_while_its_page_is_expanded_is_shown_as_it_stood(
+async def test_a_customer_deleted_while_its_page_is_expanded_is_left_out(
     lister: Client, store: EventStore, projected: Projected, database: Database
 ) -> None:
     await append(store, created("cus_1", Details(name="Jane", source="src_1")))
@@ -363,5 +363,4 @@ async def test_a_customer_deleted_while_its_page_is_expanded_is_shown_as_it_stoo
     # as a page that was read before the deletion, whose customer is loaded after it
     await database.execute("UPDATE event_store.checkpoints SET position = 2")
     answer = await listed(lister, "expand[]=data.default_source")
-    [customer] = answer.json["data"]
-    assert (customer["name"], customer["default_source"]["id"]) == ("Jane", "src_1")
+    assert answer.json["data"] == []

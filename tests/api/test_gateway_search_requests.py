@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 from tests.api.searching import LAG, URL, add_six, found, ids, search
-from tests.support.gateways import Client, Gateway, store_key
+from tests.support.gateways import ACCOUNT, Client, Gateway, store_key
 from tests.support.searchable import Customers, Projector
 
+from chaching.eventstore.database import Database
 from chaching_api.reads import search as search_module
 from chaching_api.reads import search_sql
 
@@ -221,6 +222,21 @@ async def test_the_lag_is_told_in_events_and_goes_away(
     await projector.project()
     after = await search(client, 'name:"jane"')
     assert (sorted(ids(after)), after.headers[LAG]) == (["0", "1", "2"], "0")
+
+
+async def test_the_lag_counts_what_a_parked_customer_holds_back(
+    client: Client, projector: Projector, database: Database
+) -> None:
+    await client.create("name=Jane&id=cus_0")
+    await client.update("cus_0", "name=June")
+    await client.create("name=Jane&id=cus_1")
+    await projector.project()
+    await database.execute(
+        "INSERT INTO read_model.parked_streams VALUES ($1, false, 'cus_0', 2, 2, 'a test')", ACCOUNT
+    )
+    assert (await search(client, 'name:"jane"')).headers[LAG] == "1"
+    await database.execute("UPDATE read_model.parked_streams SET account = 'acct_other'")
+    assert (await search(client, 'name:"jane"')).headers[LAG] == "0"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 from chaching.domain.values import Details
 from chaching.envelope import Position
 from chaching.eventstore.database import Database
-from chaching.eventstore.errors import Fenced
+from chaching.eventstore.errors import Fenced, OutOfTime
 from chaching.eventstore.store import EventStore
 from chaching.schema import migrations
 from chaching.schema.migrations import migrate
@@ -103,6 +103,52 @@ async def test_many_terms_are_written_in_portions(
     monkeypatch.setattr(search, "PORTION_CHARACTERS_MIN", 1_000)
     await append_customers(store, customers=30, updates=1)
     await projector.project()
+    assert await assert_entries_are_of_the_rows(database) == 27
+
+
+async def test_a_step_with_too_much_to_make_terms_of_is_taken_in_halves(
+    database: Database,
+    store: EventStore,
+    projector: Projector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "STEP_CHARACTERS_MAX", 300)
+    head = await append_customers(store, customers=30, updates=1)
+    await append(store, updated("cus_000001", Details(name="n" * 250, description="d" * 400)))
+    steps: list[Position] = []
+    taken = projector.entries._step  # pyright: ignore[reportPrivateUsage] - watched on purpose
+
+    async def step(end: Position) -> None:
+        await taken(end)
+        steps.append(end)
+
+    monkeypatch.setattr(projector.entries, "_step", step)
+    await projector.project()
+    assert await assert_entries_are_of_the_rows(database) == 27
+    assert steps[-1] == head + 1
+    assert len(steps) > 5
+
+
+async def test_a_step_that_takes_the_database_too_long_is_taken_in_halves(
+    database: Database,
+    store: EventStore,
+    projector: Projector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head = await append_customers(store, customers=30, updates=1)
+    taken = projector.entries._step  # pyright: ignore[reportPrivateUsage] - watched on purpose
+    refused: list[Position] = []
+
+    async def step(end: Position) -> None:
+        if end > projector.entries.position + 10:
+            refused.append(end)
+            raise OutOfTime("a statement took too long")
+        await taken(end)
+
+    monkeypatch.setattr(projector.entries, "_step", step)
+    await projector.project()
+    assert refused
+    assert projector.entries.position == head
     assert await assert_entries_are_of_the_rows(database) == 27
 
 

@@ -123,10 +123,14 @@ class Authenticator:
         limits = self.limits
         if limits is None:
             return await self._looked_up(hashed, self._of_unknown)
-        limits.check_address(address, time.monotonic_ns())
-        found = await self._looked_up(hashed, self._of_unknown)
-        if found is None:
-            limits.count_wrong_key(address, time.monotonic_ns())
+        limits.suspect(address, time.monotonic_ns())
+        is_wrong = False
+        try:
+            found = await self._looked_up(hashed, self._of_unknown)
+            is_wrong = found is None
+        finally:
+            if not is_wrong:
+                limits.trust(address)
         return found
 
     async def _looked_up(self, hashed: bytes, group: Group[bytes, Found]) -> Found:

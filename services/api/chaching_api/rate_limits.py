@@ -95,6 +95,12 @@ class Arrivals:
         paid_until_ns = self._paid_until_ns.get(caller)
         return 0 if paid_until_ns is None else max(0, paid_until_ns - self._ahead_max_ns - now_ns)
 
+    def give_back(self, caller: str) -> None:
+        """Forget one request that was counted."""
+        paid_until_ns = self._paid_until_ns.get(caller)
+        if paid_until_ns is not None:
+            self._paid_until_ns[caller] = paid_until_ns - self._interval_ns
+
     def count(self, caller: str, now_ns: int) -> None:
         """Count a request, even one beyond the rate: it then delays those that follow."""
         paid_until_ns = max(self._paid_until_ns.pop(caller, 0), now_ns)
@@ -167,13 +173,16 @@ class RateLimits:
         else:
             del self._under_way[key_id]
 
-    def check_address(self, address: str | None, now_ns: int) -> None:
-        """Refuse to look an unknown key up for an address that sent too many wrong ones.
+    def suspect(self, address: str | None, now_ns: int) -> None:
+        """Count an unknown key of an address as a wrong one until ``trust`` says otherwise.
+
+        So no more of them are looked up at a time than the burst allows.
 
         Raises:
-            RateLimited: it did.
+            RateLimited: the address sent too many; it was not counted.
         """
-        wait_ns = self._wrong_keys.wait_ns(site_of(address), now_ns)
+        site = site_of(address)
+        wait_ns = self._wrong_keys.wait_ns(site, now_ns)
         if wait_ns:
             raise _too_many(
                 "wrong API keys from this address",
@@ -182,9 +191,11 @@ class RateLimits:
                 limit="global-rate",
             )
 
-    def count_wrong_key(self, address: str | None, now_ns: int) -> None:
-        """Count a key that opens nothing. Those that were on their way together all count."""
-        self._wrong_keys.count(site_of(address), now_ns)
+        self._wrong_keys.count(site, now_ns)
+
+    def trust(self, address: str | None) -> None:
+        """Take note that a suspected key was none of the wrong ones, or could not be looked up."""
+        self._wrong_keys.give_back(site_of(address))
 
 
 @lru_cache(maxsize=256)

@@ -93,6 +93,7 @@ class Projector:
             database_url,
             name="projector search",
             sessions_max=SEARCH_SESSIONS_MAX,
+            statement_timeout_s=search.STEP_STATEMENT_TIMEOUT_S,
             settings=SESSION_SETTINGS,
         )
         self._search_lease = Lease(

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -201,7 +201,9 @@ async def list_keys(
 
 
 async def roll_key(database_url: str, named: str, *, expires_in_s: float = 0.0) -> IssuedKey:
-    """Make a new key that opens what an old one opens, which expires after some seconds.
+    """Make a new key that opens what an old one opens and until then, if the old one had an end.
+
+    The old one expires after some seconds.
 
     Both happen in one transaction, and a key is rolled once: whoever comes second is told which
     key replaced it.
@@ -222,12 +224,17 @@ async def roll_key(database_url: str, named: str, *, expires_in_s: float = 0.0) 
             kind=old.kind,
             rights=old.rights,
             name=old.name,
+            expires_in_s=_seconds_left(old.expires_at),
             replaces=old.key_id,
         )
         issued = await _store(session, generate_key(old.kind, old.mode), wanted)
         await session.execute(_EXPIRE, key_id, expires_in_s)
         await session.execute("COMMIT")
     return issued
+
+
+def _seconds_left(expires_at: datetime | None) -> float | None:
+    return None if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
 
 
 async def revoke_key(database_url: str, named: str) -> None:

@@ -73,7 +73,8 @@ def translated() -> Generator[None]:
         yield
     except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, ValueError):
-            raise ValueRefused(f"the driver refuses a value: {error}") from error
+            # the driver's own text quotes the value
+            raise ValueRefused(f"the driver refuses a value: {type(error).__name__}") from None
         raise Unavailable(f"the store does not answer: {type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
@@ -82,5 +83,6 @@ def translated() -> Generator[None]:
         if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
         if sqlstate.startswith(DATA_SQLSTATES):
-            raise ValueRefused(f"PostgreSQL refuses a value: SQLSTATE {sqlstate}") from error
+            raise ValueRefused(f"PostgreSQL refuses a value: SQLSTATE {sqlstate}") from None
+        setattr(error, "detail", None)  # noqa: B010 - untyped; it quotes rows, and ends in a log
         raise

@@ -25,8 +25,8 @@ Lists of one account and mode that wait together share a tail, which began after
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,7 +34,7 @@ from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
 from chaching_api.reads.walk import Listed, Page, Place, Tail, Walk, page_of
@@ -47,6 +47,7 @@ PAGES_IN_FLIGHT_MAX: Final = 2
 LISTS_WAITING_MAX: Final = 1_000
 DECODED_AT_ONCE_MAX_EVENTS: Final = 250
 
+T = TypeVar("T")
 AccountMode: TypeAlias = tuple[AccountId, bool]
 
 _PACKAGE: Final = "chaching_api.reads"
@@ -93,8 +94,8 @@ class Lists:
         tail = await self._tails.submit(whose)
         return await self._pages.submit(_Asked(whose, walk, tail))
 
-    async def _read_tails(self, asked: Sequence[AccountMode]) -> Sequence[Tail]:
-        tails = {whose: await self._read_tail(whose) for whose in dict.fromkeys(asked)}
+    async def _read_tails(self, asked: Sequence[AccountMode]) -> Sequence[Tail | Exception]:
+        tails = {whose: await _or_late(self._read_tail(whose)) for whose in dict.fromkeys(asked)}
         return [tails[whose] for whose in asked]
 
     async def _read_tail(self, whose: AccountMode) -> Tail:
@@ -112,8 +113,8 @@ class Lists:
                 await asyncio.sleep(0)  # let other requests in
         return Tail(customers=customers, unseen_events=unseen_events)
 
-    async def _read_pages(self, asked: Sequence[_Asked]) -> Sequence[Page]:
-        return [await self._read_page(one) for one in asked]
+    async def _read_pages(self, asked: Sequence[_Asked]) -> Sequence[Page | Exception]:
+        return [await _or_late(self._read_page(one)) for one in asked]
 
     async def _read_page(self, asked: _Asked) -> Page:
         walk = asked.walk
@@ -133,6 +134,14 @@ class Lists:
             rows = await self._database.fetch(sql, *arguments, walk.email)
         listed = [Listed(Place(row["created"], row["id"]), row["body"].encode()) for row in rows]
         return page_of(walk, listed, asked.tail)
+
+
+async def _or_late(answer: Awaitable[T]) -> T | OutOfTime:
+    """Return an answer, or that it alone took too long: that is no outage for the others."""
+    try:
+        return await answer
+    except OutOfTime as late:
+        return late
 
 
 def _customer(row: Row) -> Customer:

@@ -86,7 +86,7 @@ class CustomerSearches:
 async def _find(
     session: Session, search: Search, after: Place, limit: int, *, counted: bool
 ) -> Found:
-    [row] = await session.fetch(_LAG)
+    [row] = await session.fetch(_LAG, search.account, search.livemode)
     rows = await _page(session, search, after, limit + 1)
     total_count: int | None = None
     if counted:

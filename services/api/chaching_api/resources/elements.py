@@ -1,7 +1,8 @@
 """The customers of a page as lists and searches show them: as they stand there, or expanded.
 
 What shows only when expanded is in the log, so an expanded page loads its customers from there, in
-one statement. A customer that was deleted since the page was read is shown as it stood before.
+one statement. One that was deleted since the page was read, or whose deletion searches do not know
+of yet, is left out; one whose newest event cannot be read is shown as the page has it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from chaching.domain.customer import Customer
 from chaching.domain.customer_object import render
 from chaching.domain.ids import CustomerId
+from chaching.envelope import Undecodable
 from chaching.eventstore.store import EventStore
 from chaching_api.expanding import render_expanded
 from chaching_api.reads.walk import Listed
@@ -34,16 +36,22 @@ async def elements(
     inner = [path.removeprefix(f"{DATA}.") for path in expand if path.startswith(f"{DATA}.")]
     if not inner:
         return [msgspec.Raw(_plain(listed)) for listed in page]
-    customers = await asyncio.gather(*(_loaded(store, call, listed) for listed in page))
-    return [msgspec.Raw(render_expanded(customer, inner)) for customer in customers]
+    contents = await asyncio.gather(*(_loaded(store, call, listed) for listed in page))
+    return [
+        msgspec.Raw(render_expanded(c, inner) if isinstance(c, Customer) else c)
+        for c in contents
+        if not (isinstance(c, Customer) and c.deleted)
+    ]
 
 
-async def _loaded(store: EventStore, call: Call, listed: Listed) -> Customer:
+async def _loaded(store: EventStore, call: Call, listed: Listed) -> Customer | bytes:
     if isinstance(listed.content, Customer):
         return listed.content
-    state = (await store.load(call.stream(CustomerId(listed.place.id)))).state
-    assert state is not None  # noqa: S101 - what the read model has is in the log
-    return msgspec.structs.replace(state, deleted=False) if state.deleted else state
+    try:
+        state = (await store.load(call.stream(CustomerId(listed.place.id)))).state
+    except Undecodable:
+        return listed.content
+    return listed.content if state is None else state
 
 
 def _plain(listed: Listed) -> bytes:

@@ -36,5 +36,7 @@ CREATE TABLE read_model.search_renewals (
 INSERT INTO event_store.checkpoints (name) VALUES ('projection.search');
 
 GRANT SELECT ON read_model.search_entries TO chaching_gateway;
+-- Since when a customer is parked: searches count what they do not know of it.
+GRANT SELECT (first_version) ON read_model.parked_streams TO chaching_gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.search_entries TO chaching_projector;
 GRANT SELECT, INSERT, DELETE ON read_model.search_renewals TO chaching_projector;
