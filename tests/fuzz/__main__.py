@@ -36,6 +36,7 @@ GUIDED_INPUTS: Final = 150_000
 CONNECTIONS: Final = 5_000
 SCHEMA_REQUESTS: Final = 20_000
 LIMIT_S: Final = 900
+SCHEMA_LIMIT_S: Final = 1800
 
 
 def main() -> int:
@@ -51,7 +52,7 @@ def main() -> int:
         _guide(options.guided, options.seconds, seed) if with_guide else _say_unguided(),
         _cost(),
         _send(options.connections, options.seconds, seed),
-        asyncio.run(_hold_to_document(options.schema, options.seconds, seed)),
+        asyncio.run(_hold_to_document(options.schema, options.schema_seconds, seed)),
     ]
     return 0 if all(sound) else 1
 
@@ -62,7 +63,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--guided", type=int, default=GUIDED_INPUTS, help="guided by coverage")
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="of raw requests")
     parser.add_argument("--schema", type=int, default=SCHEMA_REQUESTS, help="by schemathesis")
-    parser.add_argument("--seconds", type=int, default=LIMIT_S, help="at most, for each of these")
+    parser.add_argument(
+        "--seconds", type=int, default=LIMIT_S, help="at most, for each of the others"
+    )
+    parser.add_argument("--schema-seconds", type=int, default=SCHEMA_LIMIT_S, help="at most")
     parser.add_argument("--seed", type=int, help="of everything that is left to chance")
     parser.add_argument("--again", type=Path, metavar="FILE", help="try one kept input again")
     return parser.parse_args()
