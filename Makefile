@@ -43,7 +43,7 @@ bench: ## measure durable appends and requests a second
 	$(INSTALL) test
 	@exec $(BIN)/python -m tests.benchmarks
 
-fuzz: ## try 250,000 broken inputs on the request decoder (FUZZ="--help" lists options)
+fuzz: ## try broken inputs, then hold the service to its document (FUZZ="--help": options)
 	$(INSTALL) test
 	$(INSTALL) fuzz
 	@exec $(BIN)/python -m tests.fuzz $(FUZZ)

@@ -1,5 +1,7 @@
 """``make fuzz``: broken requests by the hundred thousand, each judged, and what a byte can cost.
 
+Last, schemathesis holds the whole service against its own OpenAPI document.
+
 Ends with 1 when an input breaks a promise; it is then in a file, and ``--again FILE`` tries it
 again. The same seed gives the same inputs.
 """
@@ -19,11 +21,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.databases import administer, url_of
-from tests.fuzz import costs, drawn, guided, over_http
+from tests.fuzz import costs, drawn, guided, over_http, schema
 from tests.fuzz.given import Framed, Given, keep, kept
 from tests.fuzz.oracle import VERDICTS, judge
 from tests.servers import Servers
 from tests.support.gateways import KEY, GatewayProcess, connected, gateway_process, store_key
+from tests.support.projectors import projector_process
 
 from chaching.local.errors import LocalError
 from chaching.schema.migrations import migrate
@@ -31,7 +34,9 @@ from chaching.schema.migrations import migrate
 INPUTS: Final = 100_000
 GUIDED_INPUTS: Final = 150_000
 CONNECTIONS: Final = 5_000
+SCHEMA_REQUESTS: Final = 20_000
 LIMIT_S: Final = 900
+SCHEMA_LIMIT_S: Final = 1800
 
 
 def main() -> int:
@@ -47,6 +52,7 @@ def main() -> int:
         _guide(options.guided, options.seconds, seed) if with_guide else _say_unguided(),
         _cost(),
         _send(options.connections, options.seconds, seed),
+        asyncio.run(_hold_to_document(options.schema, options.schema_seconds, seed)),
     ]
     return 0 if all(sound) else 1
 
@@ -56,7 +62,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--inputs", type=int, default=INPUTS, help="drawn by hypothesis")
     parser.add_argument("--guided", type=int, default=GUIDED_INPUTS, help="guided by coverage")
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="of raw requests")
-    parser.add_argument("--seconds", type=int, default=LIMIT_S, help="at most, for each of these")
+    parser.add_argument("--schema", type=int, default=SCHEMA_REQUESTS, help="by schemathesis")
+    parser.add_argument(
+        "--seconds", type=int, default=LIMIT_S, help="at most, for each of the others"
+    )
+    parser.add_argument("--schema-seconds", type=int, default=SCHEMA_LIMIT_S, help="at most")
     parser.add_argument("--seed", type=int, help="of everything that is left to chance")
     parser.add_argument("--again", type=Path, metavar="FILE", help="try one kept input again")
     return parser.parse_args()
@@ -136,9 +146,26 @@ async def _send_all(connections: int, limit_s: int, seed: int) -> bool:
     return True
 
 
+async def _hold_to_document(requests: int, limit_s: int, seed: int) -> bool:
+    began_s = time.monotonic()
+    async with _gateway() as gateway:
+        with tempfile.TemporaryDirectory() as folder:
+            ran = await schema.run(gateway, requests, limit_s, seed, Path(folder))
+    per_s = ran.requests / (time.monotonic() - began_s)
+    told = ", ".join(f"{count:,} {phase}" for phase, count in ran.phases.items())
+    answers = ", ".join(f"{count:,} x {status}" for status, count in ran.statuses.most_common())
+    say(f"schema    {ran.requests:>9,} requests, {per_s:,.0f}/s: {answers}")
+    say(f"          judged against the document, by phase: {told}")
+    for said in ran.faults:
+        say(f"BROKEN: {said}")
+    if ran.requests < requests:
+        say(f"TOO FEW: {requests:,} were wanted within {limit_s} s")
+    return not ran.faults and ran.requests >= requests
+
+
 @asynccontextmanager
 async def _gateway() -> AsyncGenerator[GatewayProcess]:
-    """Run a gateway on a database of its own."""
+    """Run a gateway and a projector on a database of their own."""
     servers = await asyncio.to_thread(Servers)
     try:
         admin_url = await asyncio.to_thread(servers.database_url)
@@ -148,7 +175,10 @@ async def _gateway() -> AsyncGenerator[GatewayProcess]:
         await store_key(url_of(admin_url, name), KEY)
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "gateway.log"
-            async with gateway_process(url_of(admin_url, name), log) as gateway:
+            async with (
+                projector_process(url_of(admin_url, name), log.with_name("projector.log")),
+                gateway_process(url_of(admin_url, name), log) as gateway,
+            ):
                 yield gateway
         await administer(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
     finally:
