@@ -15,6 +15,7 @@ from tests.support.acknowledged import (
     assert_nothing_acknowledged_is_missing,
 )
 from tests.support.gateways import Client
+from tests.support.keyrings import KEYRING
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.running import running
 from tests.support.service import Service, service
@@ -157,7 +158,7 @@ async def test_a_paused_relay_and_projector_are_replaced_and_cannot_write_afterw
             paused = [whole.replace_paused(name) for name in ("relay", "projector")]
             await load.more_answers(WRITES_BETWEEN_FAULTS)
             async with whole.database() as database:
-                await whole.followers_reach(database, await EventStore(database).head())
+                await whole.followers_reach(database, await EventStore(database, KEYRING).head())
             for child in paused:
                 child.send(signal.SIGCONT)
             await load.more_answers(WRITES_BETWEEN_FAULTS)

@@ -14,6 +14,7 @@ import aiohttp
 from aiormq.exceptions import AMQPError
 from tests.support.brokers import messages_in
 from tests.support.gateways import KEY, Client, connected, store_key
+from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.waiting import eventually
 
 from chaching.broker import topology
@@ -91,6 +92,7 @@ class Service:
         command = ["chaching_projector"] if kind == "projector" else ["chaching_api", kind]
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment["DATABASE_URL"] = self.postgres.url_of(f"chaching_{kind}")
+        environment["MASTER_KEY"] = MASTER_KEY
         if kind == "gateway":
             environment["PORT"] = str(self.ports[int(name.partition("-")[2])])
         else:
@@ -137,7 +139,7 @@ class Service:
 
     async def settled(self, database: Database) -> None:
         """Return when relay and projector stand at the head of the log."""
-        await self.followers_reach(database, await EventStore(database).head())
+        await self.followers_reach(database, await EventStore(database, KEYRING).head())
 
     async def followers_reach(self, database: Database, position: Position) -> None:
         """Return when relay and projector have come as far as a position."""

@@ -48,7 +48,7 @@ DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
 def create_app(dependencies: Dependencies) -> web.Application:
     """Return the application with all its routes."""
     database, store = dependencies.database, dependencies.store
-
+    keyring = store.keyring
     authenticator = Authenticator(partial(find_keys, database), dependencies.limits)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
@@ -57,10 +57,10 @@ def create_app(dependencies: Dependencies) -> web.Application:
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
-        retrieve_customer=Retrieve(database),
+        retrieve_customer=Retrieve(database, keyring),
         store=store,
     )
-    lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
+    lists = CustomerLists(authenticator=authenticator, lists=Lists(database, keyring), store=store)
     search = CustomerSearch(
         authenticator=authenticator,
         searches=CustomerSearches(dependencies.searches),

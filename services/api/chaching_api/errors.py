@@ -124,6 +124,16 @@ class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outc
         )
 
 
+class NotErasable(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """Some of the customer's values were stored before values were sealed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This customer cannot be erased: it was created before personal values were stored "
+            "sealed, so that destroying its key would leave them in the log. Nothing was changed."
+        )
+
+
 class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
@@ -191,7 +201,9 @@ def failure_of(error: Exception) -> Failure:
             return _malformed(error)
         case Rejected():
             return _rejected(error)
-        case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
+        case (
+            NotAuthenticated() | NotAllowed() | NotErasable() | UnknownUrl() | IdempotencyMismatch()
+        ):
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
@@ -243,7 +255,7 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _refused(
-    error: NotAuthenticated | NotAllowed | UnknownUrl | IdempotencyMismatch,
+    error: NotAuthenticated | NotAllowed | NotErasable | UnknownUrl | IdempotencyMismatch,
 ) -> Failure:
     match error:
         case IdempotencyMismatch():
@@ -268,6 +280,14 @@ def _refused(
                 status=403,
                 type="invalid_request_error",
                 code="more_permissions_required",
+                message=str(error),
+                headers=_NO_RETRY,
+            )
+        case NotErasable():
+            return Failure(
+                status=409,
+                type="invalid_request_error",
+                code="invalid_request",
                 message=str(error),
                 headers=_NO_RETRY,
             )

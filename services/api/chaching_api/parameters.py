@@ -8,7 +8,7 @@ Rules that need the customer's state are the domain's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,7 @@ from chaching.domain.values import (
     AddressChange,
     CustomField,
     Details,
+    ErasureReason,
     InvoiceSettingsChange,
     ReconciliationMode,
     RenderingOptionsChange,
@@ -186,6 +187,15 @@ def read_nothing(tree: Tree) -> None:
         Malformed: there is one.
     """
     _read(tree, DELETE)
+
+
+def read_erase(tree: Tree) -> ErasureReason | None:
+    """Read the parameters of an erasure: nothing but why.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    return _read(tree, ERASE).get("reason")
 
 
 def _read(tree: Tree, table: Table) -> dict[str, Any]:
@@ -394,6 +404,7 @@ LIST: Final[Table] = {
 }
 RETRIEVE: Final[Table] = {"expand": Expansions()}
 DELETE: Final[Table] = {}
+ERASE: Final[Table] = {"reason": OneOf(get_args(ErasureReason))}
 SEARCH: Final[Table] = {
     "query": Required(SearchQuery()),
     "limit": Integer(minimum=1, maximum=PAGE_MAX_CUSTOMERS),
@@ -402,5 +413,7 @@ SEARCH: Final[Table] = {
 }
 
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
+    name
+    for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, ERASE, SEARCH)
+    for name in table
 )

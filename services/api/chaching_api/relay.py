@@ -41,10 +41,11 @@ from chaching.broker.publisher import Publisher, publishing
 from chaching.envelope import LogId, Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
-from chaching.eventstore.errors import Fenced, Unavailable
+from chaching.eventstore.errors import Fenced, Unavailable, WrongMasterKey
 from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
+from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.store import EventStore
-from chaching.runtime.lifecycle import supervised
+from chaching.runtime.lifecycle import retried, supervised
 from chaching.runtime.logs import logger
 
 LEASE_NAME: Final = "relay"
@@ -62,6 +63,7 @@ class Relay:
         self,
         database_url: str,
         amqp_url: str,
+        keyring: Keyring,
         *,
         prefix: str = topology.PREFIX,
         silence_max_s: float = SILENCE_MAX_S,
@@ -69,14 +71,21 @@ class Relay:
         self._amqp_url = amqp_url
         self._prefix = prefix
         self._database = Database(database_url, name="relay", sessions_max=SESSIONS_MAX)
-        self._store = EventStore(self._database)
+        self._store = EventStore(self._database, keyring)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lease = Lease(self._database, LEASE_NAME, holder, silence_max_s=silence_max_s)
 
     async def run(self) -> None:
+        """Lead or stand by until cancelled; raises WrongMasterKey."""
         await self._database.open()
         try:
-            await supervised("relay", self._lead, expected=(Unavailable, BrokerUnavailable, Fenced))
+            await retried(self._store.check_master_key, on=Unavailable)
+            await supervised(
+                "relay",
+                self._lead,
+                expected=(Unavailable, BrokerUnavailable, Fenced),
+                fatal=(WrongMasterKey,),
+            )
         finally:
             await self._database.close()
 
@@ -89,9 +98,9 @@ class Relay:
             await Leadership(self._database, self._store, self._lease, held, publisher).run()
 
 
-async def run_relay(database_url: str, amqp_url: str) -> None:
-    """Run a relay until cancelled."""
-    await Relay(database_url, amqp_url).run()
+async def run_relay(database_url: str, amqp_url: str, keyring: Keyring) -> None:
+    """Run a relay until cancelled; raises WrongMasterKey."""
+    await Relay(database_url, amqp_url, keyring).run()
 
 
 class Leadership:

@@ -10,7 +10,8 @@ logs have the same positions, and only this tells their messages apart. Beside t
 log: ``position``, ``previous_position`` (the same customer's, 0 for none), ``version``,
 ``schema_version``, ``account``, ``mode`` and, when known, ``traceparent``. The body is JSON:
 
-- ``object``: the customer after the event; with ``customer.deleted`` as it was;
+- ``object``: the customer after the event; with ``customer.deleted`` as it was, with
+  ``customer.erased`` and in what is said of it again later without its personal values;
 - ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
   (a metadata key that is new shows null; ``updated`` never stands here);
 - ``attached``: what a customer shows only when expanded.
@@ -50,10 +51,12 @@ SOURCE_PREFIX: Final = "urn:uuid:"
 CONTENT_TYPE: Final = "application/json"
 PERSISTENT: Final = 2
 CUSTOMER_DELETED: Final = "customer.deleted"
+CUSTOMER_ERASED: Final = "customer.erased"
 MESSAGE_TYPES: Final = {
     "CustomerCreated": "customer.created",
     "CustomerUpdated": "customer.updated",
     "CustomerDeleted": CUSTOMER_DELETED,
+    "CustomerErased": CUSTOMER_ERASED,
 }
 
 

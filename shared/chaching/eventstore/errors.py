@@ -56,6 +56,15 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
     """Another process holds the lease now; this one must not move the checkpoint any more."""
 
 
+class WrongMasterKey(Exception):  # noqa: N818 - says what the key is
+    """MASTER_KEY lacks a key that values of this database are sealed with."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"MASTER_KEY is not the one of this database, which needs the key with the id {key_id}"
+        )
+
+
 DATA_SQLSTATES: Final = "22"
 CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,

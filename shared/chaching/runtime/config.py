@@ -17,6 +17,9 @@ import msgspec
 DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://")]
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
 PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
+MasterKeys: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=(,[A-Za-z0-9+/]{43}=)*$")
+]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -30,6 +33,8 @@ _AMOUNTS: Final = "a whole number from 1 to 1000000"
 WANTED: Final = {
     "DATABASE_URL": "the log's PostgreSQL, as in postgresql://user@host/name",
     "AMQP_URL": "the broker, as in amqp://user@host/",
+    "MASTER_KEY": "what personal values are sealed with: 32 random bytes in base64, as "
+    "`openssl rand -base64 32` makes them, with commas between several",
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",
     "PUBLIC_URL": "where callers reach the gateway, as in https://host, without a slash at its end",
@@ -50,6 +55,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     database_url: DatabaseUrl
+    master_key: MasterKeys
     host: str = "127.0.0.1"
     port: Port = 8000
     public_url: PublicUrl | None = None
@@ -66,6 +72,7 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: DatabaseUrl
     amqp_url: AmqpUrl
+    master_key: MasterKeys
     log_level: LogLevel = "info"
 
 
@@ -73,6 +80,7 @@ class ProjectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the projector must be told; without a broker it follows the log by itself."""
 
     database_url: DatabaseUrl
+    master_key: MasterKeys
     amqp_url: AmqpUrl | None = None
     log_level: LogLevel = "info"
 

@@ -210,6 +210,27 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         errors=(*REFUSED_WITH_ID, 409),
     ),
     Operation(
+        method="post",
+        path="/v1/customers/{customer}/erase",
+        name="erase_customer",
+        group="Customers",
+        summary="Erase a customer",
+        description="Forgets the person for good: destroys the key that every personal value of "
+        "the customer was stored with, in its present and in all its history, and deletes the "
+        "customer if it is not. It cannot be undone. From then on a retrieve, and every request "
+        "that is repeated with its `Idempotency-Key`, answers the stub that this answers. "
+        "Subscribers are told by `customer.erased`. An erased customer can be erased again; "
+        "nothing happens.",
+        right="erase",
+        path_parameters={"customer": CUSTOMER_PATH},
+        body=parameters.ERASE,
+        examples={"With a reason": {"reason": "request"}},
+        answers=component("DeletedCustomer"),
+        answer_example={**_DELETED, "erased": True},
+        sometimes=("Idempotent-Replayed", "Original-Request"),
+        errors=(*REFUSED_WITH_ID, 409),
+    ),
+    Operation(
         method="get",
         path="/v1/customers",
         name="list_customers",

@@ -105,6 +105,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "counts as 1, what is above 100 as 100.",
     "list_customers/test_clock": "Only customers on this test clock. Customers on a clock are "
     "listed only when it is named.",
+    "erase_customer/reason": "Why the person is forgotten. It stays in the history.",
     "search_customers/query": "The search: clauses such as `email:'x@y.z'`, `name~'jan'`, "
     "`created>1680893993` or `metadata['plan']:'pro'`, up to ten, joined by all `AND` or all "
     "`OR`; `-` before a clause negates it.",
@@ -163,6 +164,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "DeletedCustomer.id": "The customer's id.",
     "DeletedCustomer.object": "The kind of the object: always `customer`.",
     "DeletedCustomer.deleted": "Always true.",
+    "DeletedCustomer.erased": "True when the personal values are gone for good, absent otherwise.",
     "Error": "The envelope of every error.",
     "Error.error": "What went wrong.",
     "ErrorFields": "What went wrong; a key with nothing to say is absent.",

@@ -32,10 +32,11 @@ import msgspec
 
 from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Undecodable, customer_after
+from chaching.envelope import StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
+from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.statements import statement
 from chaching_api.reads.walk import Listed, Page, Place, Tail, Walk, page_of
 
@@ -67,8 +68,9 @@ class _Asked(msgspec.Struct, frozen=True):
 class Lists:
     """Answers lists from one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
         self._tails: Group[AccountMode, Tail] = Group(
             self._read_tails,
             batch_max=TAILS_BATCH_MAX_LISTS,
@@ -105,13 +107,21 @@ class Lists:
         for number, row in enumerate(rows, start=1):
             if row["stream"] is None:
                 continue
+            key = StreamKey(*whose, CustomerId(row["stream"]))
             try:
-                customers[CustomerId(row["stream"])] = _customer(row)
+                customers[key.id] = self._customer(row, key)
             except Undecodable:
                 unseen_events += 1
             if number % DECODED_AT_ONCE_MAX_EVENTS == 0:
                 await asyncio.sleep(0)  # let other requests in
         return Tail(customers=customers, unseen_events=unseen_events)
+
+    def _customer(self, row: Row, key: StreamKey) -> Customer:
+        payload, state = row["payload"], row["state"]
+        if payload is None and state is None:
+            raise Undecodable("the tail's bytes are used up")
+        texts = self._keyring.opened(key, row["version"], payload or "", state, row["data_key"])
+        return customer_after(row["type"], row["schema_version"], *texts)
 
     async def _read_pages(self, asked: Sequence[_Asked]) -> Sequence[Page | Exception]:
         return [await _or_late(self._read_page(one)) for one in asked]
@@ -142,10 +152,3 @@ async def _or_late(answer: Awaitable[T]) -> T | OutOfTime:
         return await answer
     except OutOfTime as late:
         return late
-
-
-def _customer(row: Row) -> Customer:
-    _, _, _, event_type, schema_version, payload, state = row
-    if payload is None and state is None:
-        raise Undecodable("the tail's bytes are used up")
-    return customer_after(event_type, schema_version, payload or "", state)

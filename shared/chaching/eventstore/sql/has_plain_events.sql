@@ -1,0 +1,10 @@
+-- purpose: whether personal values of a customer stand in the log as they are, not sealed
+-- parameters: $1 text account, $2 boolean livemode, $3 text stream
+-- result: found boolean
+SELECT EXISTS (
+    SELECT
+    FROM event_store.events AS e
+    WHERE e.account = $1 AND e.livemode = $2 AND e.stream = $3
+      AND (json_typeof(e.payload -> 'personal') = 'object'
+           OR json_typeof(e.state -> 'personal') = 'object')
+) AS found
