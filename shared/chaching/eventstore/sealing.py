@@ -58,7 +58,8 @@ PAYLOAD: Final = "payload"
 STATE: Final = "state"
 PERSONAL: Final = "personal"
 CHANGED: Final = "personal_names"
-_PERSONAL_PART: Final = f'"{PERSONAL}":'  # inside a JSON text its quotes would be escaped
+_PERSONAL_PART: Final = f'"{PERSONAL}":{{"'  # inside a JSON text its quotes would be escaped
+_NOTHING: Final = b"{}"
 PLAIN_ANSWER: Final = "{"  # a kept answer is a JSON object; a sealed one is base64
 
 Pending: TypeAlias = PendingEvent | PendingAnswer
@@ -196,7 +197,7 @@ def _sealed(text: str, data_key: AESGCM, place: bytes) -> str:
     """Return the JSON of an event or a state with its personal part sealed, if it has one."""
     parts = _decode_parts(text)
     personal = parts.get(PERSONAL)
-    if personal is None:
+    if personal is None or bytes(personal) == _NOTHING:
         return text
     names = list(_decode_changes(personal).changes)
     sealed = {**parts, PERSONAL: msgspec.Raw(b'"%b"' % _encrypted(personal, data_key, place))}

@@ -5,6 +5,5 @@ SELECT EXISTS (
     SELECT
     FROM event_store.events AS e
     WHERE e.account = $1 AND e.livemode = $2 AND e.stream = $3
-      AND (json_typeof(e.payload -> 'personal') = 'object'
-           OR json_typeof(e.state -> 'personal') = 'object')
+      AND ((e.payload -> 'personal')::text LIKE '{"%' OR (e.state -> 'personal')::text LIKE '{"%')
 ) AS found
