@@ -49,7 +49,8 @@ async def history(store: EventStore) -> list[RecordedEvent]:
 async def data_key(database: Database) -> tuple[bytes, bool]:
     """Return what is stored as the customer's data key, and whether it counts as erased."""
     [row] = await database.fetch(
-        "SELECT wrapped, erased_at IS NOT NULL FROM event_store.data_keys WHERE stream = $1", ID
+        "SELECT wrapped, erased_position IS NOT NULL FROM event_store.data_keys WHERE stream = $1",
+        ID,
     )
     return row[0], row[1]
 
@@ -117,7 +118,7 @@ async def test_the_data_key_is_destroyed_with_the_event_and_stays_so(
     await erase(eraser)
     assert await data_key(database) == (b"", True)
     for change in (
-        "UPDATE event_store.data_keys SET wrapped = $1, erased_at = NULL",
+        "UPDATE event_store.data_keys SET wrapped = $1, erased_position = NULL",
         "DELETE FROM event_store.data_keys WHERE wrapped <> $1",
     ):
         with pytest.raises(Exception, match="only wrapped anew or destroyed"):

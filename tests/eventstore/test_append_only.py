@@ -45,6 +45,7 @@ GRANTED: Final = {
     ("chaching_projector", "read_model.search_entries"): {"SELECT", "INSERT", "UPDATE", "DELETE"},
     ("chaching_projector", "read_model.search_renewals"): {"SELECT", "INSERT", "DELETE"},
     ("chaching_projector", "schema_history.migrations"): {"SELECT"},
+    ("chaching_relay", "event_store.broker_purge"): {"SELECT", "UPDATE"},
     ("chaching_relay", "event_store.checkpoints"): {"SELECT", "UPDATE"},
     ("chaching_relay", "event_store.data_keys"): {"SELECT"},
     ("chaching_relay", "event_store.events"): {"SELECT"},

@@ -38,6 +38,7 @@ from chaching.eventstore.lease import Lease
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
 from chaching_api import relay as relay_module
+from chaching_api.purging import PURGE_AFTER_S, Purges
 from chaching_api.relay import LEASE_NAME, Leadership, Relay
 
 SILENCE_S = 1.0
@@ -161,9 +162,10 @@ async def test_a_replaced_relay_cannot_move_the_checkpoint(
     held = await paused.acquire()
     assert held is not None
     assert await Lease(database, LEASE_NAME, "next", silence_max_s=0.0).acquire() is not None
+    purges = Purges(database, store, amqp_url, prefix, PURGE_AFTER_S)
     async with publishing(amqp_url, prefix=prefix) as publisher:
         with pytest.raises(ExceptionGroup) as raised:
-            await Leadership(database, store, paused, held, publisher).run()
+            await Leadership(database, store, paused, held, publisher, purges).run()
     assert raised.group_contains(Fenced)
     assert await checkpoint(database, LEASE_NAME) == 0
 
@@ -175,11 +177,12 @@ async def test_a_paused_relay_asks_before_it_publishes(
     paused = Lease(database, LEASE_NAME, "paused", silence_max_s=0.0)
     held = await paused.acquire()
     assert held is not None
+    purges = Purges(database, store, amqp_url, prefix, PURGE_AFTER_S)
     async with (
         subscribed(amqp_url, prefix) as subscriber,
         publishing(amqp_url, prefix=prefix) as publisher,
     ):
-        leadership = Leadership(database, store, paused, held, publisher)
+        leadership = Leadership(database, store, paused, held, publisher, purges)
         leadership._proved_at -= 60
         assert await Lease(database, LEASE_NAME, "next", silence_max_s=0.0).acquire() is not None
         with pytest.raises(ExceptionGroup) as raised:

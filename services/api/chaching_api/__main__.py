@@ -129,7 +129,12 @@ def relay() -> None:
     logs.configure(settings.log_level)
     keyring = Keyring.of(settings.master_key)
     lifecycle.run(
-        lambda: run_relay(settings.database_url, settings.amqp_url, keyring),
+        lambda: run_relay(
+            settings.database_url,
+            settings.amqp_url,
+            keyring,
+            purge_after_s=settings.purge_after_s,
+        ),
         refused=(WrongMasterKey,),
     )
 

@@ -85,8 +85,8 @@ class Confirmations:
 class Publisher:
     """The publishing side of one connection; see the module for what it promises."""
 
-    def __init__(self, connection: Connection, names: topology.Names) -> None:
-        self._exchange = names.events
+    def __init__(self, connection: Connection, exchange: str) -> None:
+        self._exchange = exchange
         self._confirmations = Confirmations()
         self._failure: NotPublished | None = None
         self._progress = asyncio.Event()
@@ -174,8 +174,10 @@ class Publisher:
 
 
 @asynccontextmanager
-async def publishing(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGenerator[Publisher]:
-    """Connect, declare the topology, and yield a publisher.
+async def publishing(
+    amqp_url: str, *, prefix: str = topology.PREFIX, exchange: str | None = None
+) -> AsyncGenerator[Publisher]:
+    """Connect, declare the topology, and yield a publisher to everyone or to one exchange.
 
     Raises:
         BrokerUnavailable: no connection to be had, or no answer in time.
@@ -183,7 +185,7 @@ async def publishing(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGe
     names = topology.names_under(prefix)
     async with connected(amqp_url, name="relay") as connection:
         await topology.declare(connection, names)
-        publisher = Publisher(connection, names)
+        publisher = Publisher(connection, exchange or names.events)
         await publisher.open()
         yield publisher
 

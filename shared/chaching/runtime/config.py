@@ -22,6 +22,7 @@ MasterKeys: TypeAlias = Annotated[
 ]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
+Patience: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2_592_000)]
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -43,6 +44,7 @@ WANTED: Final = {
     "RATE_LIMIT_SEARCH_PER_S": f"searches a second of one key, {_RATES}",
     "RATE_LIMIT_WRITES_PER_S": f"writes a second of one key, {_RATES}",
     "RATE_LIMIT_CONCURRENT": f"requests of one key under way at a time, {_AMOUNTS}",
+    "PURGE_AFTER_S": "seconds until the broker forgets an erased customer, from 0 to 2592000",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
 
@@ -73,6 +75,7 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: DatabaseUrl
     amqp_url: AmqpUrl
     master_key: MasterKeys
+    purge_after_s: Patience = 3_600.0
     log_level: LogLevel = "info"
 
 

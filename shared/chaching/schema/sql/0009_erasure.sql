@@ -1,21 +1,34 @@
 -- Forgetting a person: personal values are stored sealed with a key per customer, which can be destroyed.
 
 -- wrapped: the customer's data key, sealed with a master key that the database does not know; it
--- begins with the id of that master key. Empty once the customer is erased.
+-- begins with the id of that master key. Empty once the customer is erased, by the event at
+-- erased_position.
 CREATE TABLE event_store.data_keys (
     account text COLLATE "C" NOT NULL,
     livemode boolean NOT NULL,
     stream text COLLATE "C" NOT NULL,
     wrapped bytea NOT NULL,
-    erased_at timestamptz,
+    erased_position bigint,
     CONSTRAINT data_keys_pkey PRIMARY KEY (stream, account, livemode),
     CONSTRAINT data_keys_wrapped_is_whole CHECK (octet_length(wrapped) IN (0, 64)),
-    CONSTRAINT data_keys_erased_are_empty CHECK ((octet_length(wrapped) = 0) = (erased_at IS NOT NULL))
+    CONSTRAINT data_keys_erased_are_empty CHECK (
+        (octet_length(wrapped) = 0) = (erased_position IS NOT NULL)
+    )
 );
 
--- Few are erased; what is owed to them elsewhere is found by when they were.
-CREATE INDEX data_keys_erased_at_idx ON event_store.data_keys (erased_at)
-    WHERE erased_at IS NOT NULL;
+-- Few are erased; what is owed to them elsewhere is found by their events.
+CREATE INDEX data_keys_erased_position_idx ON event_store.data_keys (erased_position)
+    WHERE erased_position IS NOT NULL;
+
+-- Up to which event nothing that the broker keeps says more of erased customers than the log does.
+CREATE TABLE event_store.broker_purge (
+    singleton boolean NOT NULL DEFAULT true,
+    position bigint NOT NULL DEFAULT 0,
+    CONSTRAINT broker_purge_pkey PRIMARY KEY (singleton),
+    CONSTRAINT broker_purge_is_one_row CHECK (singleton)
+);
+
+INSERT INTO event_store.broker_purge DEFAULT VALUES;
 
 -- The ids of the master keys that data keys may be wrapped with; the keys themselves are not here.
 CREATE TABLE event_store.master_keys (
@@ -42,7 +55,7 @@ CREATE TRIGGER data_keys_refuse_change
     BEFORE UPDATE ON event_store.data_keys
     FOR EACH ROW
     WHEN (
-        OLD.erased_at IS NOT NULL
+        OLD.erased_position IS NOT NULL
         OR (OLD.account, OLD.livemode, OLD.stream)
             IS DISTINCT FROM (NEW.account, NEW.livemode, NEW.stream)
     )
@@ -236,17 +249,14 @@ BEGIN
 
     IF 'CustomerErased' = ANY (types) THEN
         UPDATE event_store.data_keys AS k
-        SET wrapped = '', erased_at = instant
+        SET wrapped = '', erased_position = e.position
         FROM unnest(accounts, livemodes, streams, expected_versions, event_ids, types)
              AS i (account, livemode, stream, expected_version, event_id, type)
-        WHERE i.type = 'CustomerErased' AND k.erased_at IS NULL
-          AND k.account = i.account AND k.livemode = i.livemode AND k.stream = i.stream
-          AND EXISTS (
-              SELECT
-              FROM event_store.events AS e
-              WHERE e.account = i.account AND e.livemode = i.livemode AND e.stream = i.stream
-                AND e.version = i.expected_version + 1 AND e.event_id = i.event_id
-          );
+        JOIN event_store.events AS e
+            ON e.account = i.account AND e.livemode = i.livemode AND e.stream = i.stream
+            AND e.version = i.expected_version + 1 AND e.event_id = i.event_id
+        WHERE i.type = 'CustomerErased' AND k.erased_position IS NULL
+          AND k.account = i.account AND k.livemode = i.livemode AND k.stream = i.stream;
     END IF;
 
     UPDATE event_store.log_head AS h
@@ -262,5 +272,6 @@ REVOKE ALL ON FUNCTION event_store.append_events FROM PUBLIC;
 REVOKE ALL ON FUNCTION event_store.admit_master_key FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION event_store.append_events TO chaching_gateway;
 GRANT EXECUTE ON FUNCTION event_store.admit_master_key TO chaching_gateway;
+GRANT SELECT, UPDATE ON event_store.broker_purge TO chaching_relay;
 GRANT SELECT ON event_store.data_keys, event_store.master_keys
     TO chaching_gateway, chaching_relay, chaching_projector;
