@@ -8,10 +8,14 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.cli.audit import audit
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.domain.customer import NoSuchCustomer
 from chaching.eventstore.api_keys import KeyRefused
+from chaching.eventstore.erasing import ErasureRefused
+from chaching.eventstore.errors import WrongMasterKey
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
@@ -20,6 +24,7 @@ from chaching.schema.migrations import migrate
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
+REFUSALS: Final = (KeyRefused, ErasureRefused, NoSuchCustomer, WrongMasterKey)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -37,7 +42,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
+    except (LocalError, OSError, *REFUSALS, *DATABASE_FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -93,4 +98,5 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
+chaching.add_command(audit)
 chaching.add_command(keys)
