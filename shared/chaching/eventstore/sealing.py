@@ -44,6 +44,7 @@ from chaching.envelope import (
     PendingAnswer,
     PendingEvent,
     StreamKey,
+    Undecodable,
     WrappedKey,
 )
 from chaching.eventstore.errors import WrongMasterKey
@@ -59,6 +60,7 @@ STATE: Final = "state"
 PERSONAL: Final = "personal"
 CHANGED: Final = "personal_names"
 _PERSONAL_PART: Final = f'"{PERSONAL}":{{"'  # inside a JSON text its quotes would be escaped
+_DELTA: Final = f'{_PERSONAL_PART}changes":'
 _NOTHING: Final = b"{}"
 PLAIN_ANSWER: Final = "{"  # a kept answer is a JSON object; a sealed one is base64
 
@@ -110,23 +112,21 @@ class Keyring:
 
     def seal(self, pending: Pending) -> Sealed:
         """Return what is appended in the place of something; who has no data key gets one."""
-        wrapped, new = pending.data_key, None
         if not _has_something_to_seal(pending):
             return Sealed(pending, None)
-        if wrapped == DESTROYED:
+        if pending.data_key == DESTROYED:
             return Sealed(_without_answer(pending), None)
-        if wrapped is None:
-            wrapped = new = self._wrap(pending.key, os.urandom(DATA_KEY_BYTES))
-        data_key = AESGCM(self._unwrap(pending.key, wrapped))
+        data_key, new = self._data_key_for(pending)
         kept = _sealed_answer(pending, data_key)
         if isinstance(pending, PendingAnswer):
             return Sealed(msgspec.structs.replace(pending, kept=kept), new)
-        payload, state = (
-            text and _sealed(text, data_key, _place(pending.key, version, column))
-            for version in (pending.expected_version + 1,)
-            for text, column in ((pending.payload, PAYLOAD), (pending.state, STATE))
+        key, version, state = pending.key, pending.expected_version + 1, pending.state
+        sealed = msgspec.structs.replace(
+            pending,
+            payload=_sealed(pending.payload, data_key, _place(key, version, PAYLOAD)),
+            state=state and _sealed(state, data_key, _place(key, version, STATE)),
+            kept=kept,
         )
-        sealed = msgspec.structs.replace(pending, payload=payload, state=state, kept=kept)
         return Sealed(sealed, new)
 
     def opened(
@@ -160,18 +160,28 @@ class Keyring:
 
         Raises:
             WrongMasterKey: the data key was wrapped with a master key that is not here.
-            InvalidTag: the answer was kept elsewhere, or damaged.
+            Undecodable: the answer was kept elsewhere, or damaged.
         """
         if wrapped == DESTROYED:
             return render_erased(key.id)
         if wrapped is None or answer.startswith(PLAIN_ANSWER):
             return answer.encode()
-        data_key = AESGCM(self._unwrap(key, wrapped))
-        return _decrypted(answer.encode(), data_key, _answer_place(key, idempotency_key))
+        try:
+            data_key = AESGCM(self._unwrap(key, wrapped))
+            return _decrypted(answer.encode(), data_key, _answer_place(key, idempotency_key))
+        except (InvalidTag, binascii.Error):
+            raise Undecodable("an answer that was kept does not open") from None
 
     def rewrapped(self, key: StreamKey, wrapped: WrappedKey) -> WrappedKey:
         """Return a data key wrapped with the first master key."""
         return self._wrap(key, self._unwrap(key, wrapped))
+
+    def _data_key_for(self, pending: Pending) -> tuple[AESGCM, WrappedKey | None]:
+        """Return what to seal something with, and in its wrapping when it is new."""
+        if pending.data_key is not None:
+            return AESGCM(self._unwrap(pending.key, pending.data_key)), None
+        fresh = os.urandom(DATA_KEY_BYTES)
+        return AESGCM(fresh), self._wrap(pending.key, fresh)
 
     def _wrap(self, key: StreamKey, data_key: bytes) -> WrappedKey:
         key_id, nonce = self.ids[0], os.urandom(NONCE_BYTES)
@@ -199,11 +209,10 @@ def _sealed(text: str, data_key: AESGCM, place: bytes) -> str:
     personal = parts.get(PERSONAL)
     if personal is None or bytes(personal) == _NOTHING:
         return text
-    names = list(_decode_changes(personal).changes)
-    sealed = {**parts, PERSONAL: msgspec.Raw(b'"%b"' % _encrypted(personal, data_key, place))}
-    if names:
-        sealed[CHANGED] = msgspec.Raw(_encode(names))
-    return _encode(sealed).decode()
+    parts[PERSONAL] = msgspec.Raw(b'"%b"' % _encrypted(personal, data_key, place))
+    if _DELTA in text:
+        parts[CHANGED] = msgspec.Raw(_encode(list(_decode_changes(personal).changes)))
+    return _encode(parts).decode()
 
 
 def _opened(text: str, data_key: AESGCM, place: bytes) -> str:

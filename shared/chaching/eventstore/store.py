@@ -269,7 +269,10 @@ class EventStore:
         )
         for row in rows:
             item: int = row["item"] - 1
-            answers[item] = self._append_answer(row, batch[item].pending)
+            try:
+                answers[item] = self._append_answer(row, batch[item].pending)
+            except (envelope.Undecodable, WrongMasterKey) as error:
+                answers[item] = error
         return answers
 
     async def _append_each(self, batch: Sequence[Sealed]) -> list[Appended | Kept | Exception]:
