@@ -22,6 +22,7 @@ from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore, Loaded
 
 APPEND: Final = statement("chaching.eventstore", "append_events")
+REWRAP: Final = statement("chaching.eventstore", "rewrap_data_keys")
 KEY: Final = key_of("cus_1")
 OTHER: Final = Keyring.of(master_key("another master key"))
 
@@ -148,6 +149,17 @@ async def test_events_with_a_missing_key_are_undecodable_and_hold_up_nobody(
     assert b"June" in msgspec.json.encode(decode_event(second))
     with pytest.raises(Undecodable):
         await store.load(KEY)
+
+
+async def test_a_key_that_is_destroyed_while_others_are_wrapped_anew_stays_so(
+    database: Database, store: EventStore, loaded: Loaded
+) -> None:
+    assert loaded.data_key is not None
+    await store.append(erasure(loaded))
+    anew = KEYRING.rewrapped(KEY, loaded.data_key)
+    arguments = ([KEY.account], [KEY.livemode], [KEY.id], [loaded.data_key], [anew])
+    assert await database.execute(REWRAP, *arguments) == 0
+    assert await wrapped(database) == DESTROYED
 
 
 # --- Master keys --------------------------------------------------------------------------------
