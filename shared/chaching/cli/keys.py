@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from chaching.cli.options import FORMATS, MODES, checked_account, database_url
 from chaching.cli.output import instant, table
@@ -46,6 +47,13 @@ def checked_rights(
     return rights
 
 
+def known_rights(
+    _context: click.Context, _option: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Offer the rights that begin so."""
+    return [CompletionItem(right) for right in sorted(RIGHTS) if right.startswith(begun)]
+
+
 def checked_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     """Take a name that fits into one line of a list."""
     if name is not None and not (len(name) <= NAME_CHARACTERS_MAX and name.isprintable()):
@@ -64,6 +72,7 @@ def checked_name(_context: click.Context, _option: click.Parameter, name: str | 
     "rights",
     multiple=True,
     callback=checked_rights,
+    shell_complete=known_rights,
     help=f"{', '.join(sorted(RIGHTS))}; may be repeated; else a secret key gets the usual ones "
     "and a restricted key none",
 )

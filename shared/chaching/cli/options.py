@@ -1,4 +1,4 @@
-"""What several commands take: accounts, modes, forms of output, and where the database is."""
+"""What several commands take: accounts, modes, forms of output, and where the servers are."""
 
 import os
 from pathlib import Path
@@ -32,3 +32,19 @@ def database_url(folder: Path) -> str:
     if state is None or state.database is None:
         raise LocalError(f"no chaching runs on {folder}: start it, or set DATABASE_URL")
     return state.database
+
+
+def broker_url(folder: Path) -> str:
+    """Answer the broker of AMQP_URL, else that of the service whose log ``database_url`` answers.
+
+    So the events of one service never go to the broker of another by mistake.
+    """
+    url = os.environ.get("AMQP_URL")
+    if url:
+        return url
+    state = running_state(folder)
+    if state is None or state.database != database_url(folder):
+        raise LocalError("set AMQP_URL to the broker that belongs to DATABASE_URL")
+    if state.broker is None:
+        raise LocalError("the service runs without a broker: install one, or set AMQP_URL")
+    return state.broker
