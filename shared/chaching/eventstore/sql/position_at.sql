@@ -2,8 +2,8 @@
 --   are in the order of time; where the clock was set back, one of those that fit
 -- parameters: $1 timestamptz instant
 -- result: position bigint; the head's successor when nothing is that new
+-- note: in each half what stands at "before" is older than the instant, at "position" it is not
 WITH RECURSIVE halves AS (
-    -- what stands at "before" is older than the instant, what stands at "position" is not
     SELECT 0::bigint AS before, h.position + 1 AS position
     FROM event_store.log_head AS h
     UNION ALL
