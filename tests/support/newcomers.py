@@ -79,6 +79,8 @@ async def channel_of(amqp_url: str) -> AsyncGenerator[AbstractChannel]:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
         yield channel
+        # a connection that is closed at once may take acknowledgements with it
+        await channel.close()
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """`chaching events`: shows what happens, as it happens."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -41,9 +42,7 @@ def events() -> None:
 @click.option("--no-follow", is_flag=True, help="end at the end of the log; needs --since")
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 @click.option("--color", "--colour", "colour", type=COLOURS, default="auto", show_default=True)
-@click.pass_context
 def tail(
-    context: click.Context,
     since: Point | None,
     wanted: Wanted,
     limit: int | None,
@@ -68,7 +67,7 @@ def tail(
         stop_printing()
         return
     if stopped_by is not None:
-        context.exit(128 + stopped_by)
+        sys.exit(128 + stopped_by)
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True):

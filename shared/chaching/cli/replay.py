@@ -89,9 +89,7 @@ def known_queues(
     help="seconds to wait for a full queue or a server that is away",
 )
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-@click.pass_context
 def replay(
-    context: click.Context,
     queue: str,
     first: Point,
     last: Point | None,
@@ -119,7 +117,7 @@ def replay(
     run.tell(form)
     if stopped_by is not None:
         click.echo(f"interrupted{run.hint}", err=True)
-        context.exit(128 + stopped_by)
+        sys.exit(128 + stopped_by)
 
 
 class _Wish(msgspec.Struct, frozen=True, kw_only=True):
