@@ -79,8 +79,6 @@ async def channel_of(amqp_url: str) -> AsyncGenerator[AbstractChannel]:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
         yield channel
-        # a connection that is closed at once may take acknowledgements with it
-        await channel.close()
 
 
 @asynccontextmanager
@@ -99,7 +97,10 @@ async def declared(
 async def read(
     amqp_url: str, queue: str, count: int, **arguments: Any
 ) -> list[AbstractIncomingMessage]:
-    """Consume and acknowledge so many messages of a queue or a stream."""
+    """Consume and acknowledge so many messages of a queue or a stream.
+
+    The broker may drop the last acknowledgements with the connection: they may come again.
+    """
     coming: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     messages: list[AbstractIncomingMessage] = []
     async with channel_of(amqp_url) as channel, asyncio.timeout(LIMIT_S):
