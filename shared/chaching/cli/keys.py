@@ -12,6 +12,7 @@ from chaching.cli.options import FORMATS, MODES, checked_account, database_url
 from chaching.cli.output import instant, table
 from chaching.domain.ids import Mode
 from chaching.eventstore.api_keys import (
+    EVERY_RIGHT,
     RIGHTS,
     IssuedKey,
     KeyKind,
@@ -50,8 +51,9 @@ def checked_rights(
 def known_rights(
     _context: click.Context, _option: click.Parameter, begun: str
 ) -> list[CompletionItem]:
-    """Offer the rights that begin so."""
-    return [CompletionItem(right) for right in sorted(RIGHTS) if right.startswith(begun)]
+    """Offer the rights that begin so, by their names."""
+    named = sorted(RIGHTS - {EVERY_RIGHT})
+    return [CompletionItem(right) for right in named if right.startswith(begun)]
 
 
 def checked_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:

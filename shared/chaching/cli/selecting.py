@@ -106,8 +106,7 @@ def known_types(
     _context: click.Context, _option: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Offer the types that begin so."""
-    offered = [*MESSAGE_TYPES.values(), "customer.*"]
-    return [CompletionItem(known) for known in offered if known.startswith(begun)]
+    return [CompletionItem(known) for known in MESSAGE_TYPES.values() if known.startswith(begun)]
 
 
 def _fitting(pattern: str) -> list[str]:
