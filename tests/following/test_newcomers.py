@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.support.customers import append_customers, checkpoint, whole_log
-from tests.support.newcomers import Newcomer, channel_of, declared, newcomer
+from tests.support.newcomers import Newcomer, channel_of, declared, newcomer, position_of, read
 from tests.support.running import running
 from tests.support.waiting import eventually
 
+from chaching.broker import topology
 from chaching.broker.consumer import consuming
 from chaching.broker.topology import names_under
 from chaching.envelope import Position
@@ -23,6 +24,7 @@ from chaching_api.relay import LEASE_NAME, Relay
 
 EARLIER = 40
 MEANWHILE = 150
+FROM_THE_FIRST = {"x-stream-offset": "first"}
 
 
 @asynccontextmanager
@@ -87,7 +89,7 @@ async def test_a_newcomer_reads_the_stream_and_goes_live(
         events_flow(store, database_url, amqp_url, prefix) as flow,
         newcomer(amqp_url, names.events, f"{prefix}.billing") as subscriber,
     ):
-        await subscriber.catch_up(names.history, **{"x-stream-offset": "first"})
+        await subscriber.catch_up(names.history, **FROM_THE_FIRST)
         assert len(subscriber.handled) >= early
         async with running(subscriber.go_live()):
             await subscriber.has_handled(await flow)
@@ -129,6 +131,37 @@ async def test_a_newcomer_that_binds_its_queue_too_late_is_told_of_the_gap(
     assert len(subscriber.handled) < head
 
 
+async def test_a_stream_that_lost_its_oldest_events_is_noticed_and_a_replay_helps(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    bare_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topology, "HISTORY_SEGMENT_BYTES", 20_000)
+    monkeypatch.setattr(topology, "HISTORY_BYTES_MAX", 40_000)
+    names, history = names_under(bare_prefix), f"{bare_prefix}.billing.history"
+    head = await append_customers(store, customers=EARLIER, updates=4)
+    await relayed(database, store, database_url, amqp_url, bare_prefix)
+
+    async def is_cut() -> bool:
+        [oldest] = await read(amqp_url, names.history, 1, **FROM_THE_FIRST)
+        return position_of(oldest) > 1
+
+    await eventually(is_cut, "the stream has lost its oldest segment")
+    async with newcomer(amqp_url, names.events, f"{bare_prefix}.other") as unlucky:
+        with pytest.raises(unlucky.gap, match="came after 0"):
+            await unlucky.catch_up(names.history, **FROM_THE_FIRST)
+    async with (
+        newcomer(amqp_url, names.events, f"{bare_prefix}.billing") as subscriber,
+        declared(amqp_url, history),
+    ):
+        assert await replayed(database, store, amqp_url, history) == head
+        await subscriber.catch_up(history)
+        await assert_handled_once_in_order(store, subscriber)
+
+
 async def test_a_stream_that_was_deleted_is_declared_and_filled_again(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
@@ -146,5 +179,5 @@ async def test_a_stream_that_was_deleted_is_declared_and_filled_again(
         head = await flow
         async with newcomer(amqp_url, names.events, f"{prefix}.billing") as subscriber:
             await published(database, head)
-            await subscriber.catch_up(names.history, **{"x-stream-offset": "first"})
+            await subscriber.catch_up(names.history, **FROM_THE_FIRST)
             await assert_handled_once_in_order(store, subscriber)

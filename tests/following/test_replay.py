@@ -230,7 +230,7 @@ async def test_a_lost_connection_costs_no_event(
         async with running(replay.run()) as work:
             await has_confirmed(replay, 300)
             wire.cut()
-            await is_waiting(replay, f"{server} is away")
+            await is_waiting(replay, f"{server} does not answer")
             wire.mend()
             await asyncio.wait({work}, timeout=LIMIT_S)
             assert (replay.position, replay.published) == (head, head)

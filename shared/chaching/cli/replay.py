@@ -169,7 +169,7 @@ class _Run:
         if replay is None:
             return
         elapsed_s = self._ended_at - self._started_at
-        rate = replay.published / elapsed_s if elapsed_s > 0 else 0.0
+        rate = _rate_per_s(replay, elapsed_s)
         if form == "json":
             told: dict[str, object] = {
                 "queue": replay.order.queue,
@@ -264,8 +264,12 @@ def _status(replay: Replay, started_at: float) -> str:
         rest = f"waiting: {replay.waiting_for}"
     else:
         left = timedelta(seconds=round(elapsed_s / share - elapsed_s)) if share > 0 else "?"
-        rest = f"{replay.published / elapsed_s:,.0f} events/s, {left} left"
+        rest = f"{_rate_per_s(replay, elapsed_s):,.0f} events/s, {left} left"
     return f"{share:4.0%} position {replay.position} of {replay.order.last}, {rest}"
+
+
+def _rate_per_s(replay: Replay, elapsed_s: float) -> float:
+    return replay.published / elapsed_s if elapsed_s > 0 else 0.0
 
 
 def _share(replay: Replay) -> float:

@@ -178,5 +178,5 @@ def _reason(error: BrokerUnavailable | Unavailable) -> str:
     if isinstance(error, QueueRefuses):
         return "the queue is full"
     if isinstance(error, BrokerUnavailable):
-        return "the broker is away"
-    return "the database is away"
+        return "the broker does not answer"
+    return "the database does not answer"
