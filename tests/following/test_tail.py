@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,6 +104,33 @@ async def test_a_missed_ring_costs_a_poll(database: Database, store: EventStore)
         for number in range(1, 3):
             await append(store, created(f"cus_{number}"))
             await screen.shows(number)
+
+
+async def test_a_broken_doorbell_is_listened_to_anew(database: Database, store: EventStore) -> None:
+    screen = Screen()
+    async with running(tail_of(database, screen).follow()):
+        await append(store, created("cus_1"))
+        await screen.shows(1)
+        [broken] = await listeners(database)
+        await database.fetch("SELECT pg_terminate_backend($1)", broken)
+        numbers = itertools.count(2)
+
+        async def another_listens() -> bool:
+            await append(store, created(f"cus_{next(numbers)}"))
+            return bool(set(await listeners(database)) - {broken})
+
+        await eventually(another_listens, "there is another listener")
+        await screen.shows(await store.head())
+    assert screen.positions == list(range(1, len(screen.positions) + 1))
+
+
+async def listeners(database: Database) -> list[int]:
+    """Return the processes of the server that listen for this database's followers."""
+    rows = await database.fetch(
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+    )
+    return [row["pid"] for row in rows]
 
 
 async def test_it_ends_at_its_limit_and_when_nobody_reads(
