@@ -14,6 +14,13 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from tests.support.waiting import LIMIT_S, eventually
 
+from chaching.broker.topology import names_under
+from chaching.envelope import Position
+from chaching.eventstore.database import Database
+from chaching.eventstore.selection import EVERYTHING
+from chaching.eventstore.store import EventStore
+from chaching.following.replay import Order, Replay
+
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "replaying.md"
 PREFETCH_MESSAGES: Final = 200
 
@@ -110,6 +117,22 @@ async def read(
             messages.append(await coming.get())
             await messages[-1].ack()
     return messages
+
+
+async def assert_history_can_be_filled_again(database: Database, amqp_url: str) -> None:
+    """Replay the log into the stream, and find every event there."""
+    history, head = names_under().history, await EventStore(database).head()
+    order = Order(queue=history, selection=EVERYTHING, first=Position(1), last=head)
+    await Replay(database, amqp_url, order).run()
+    missing = set(range(1, head + 1))
+    coming: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    async with channel_of(amqp_url) as channel, asyncio.timeout(LIMIT_S):
+        stream = await channel.get_queue(history)
+        await stream.consume(coming.put, arguments={"x-stream-offset": "first"})
+        while missing:
+            message = await coming.get()
+            await message.ack()
+            missing.discard(position_of(message))
 
 
 def position_of(message: AbstractIncomingMessage) -> int:
