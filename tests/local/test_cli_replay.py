@@ -245,6 +245,10 @@ def test_the_broker_is_that_of_the_service_whose_log_is_read(
         broker_url(tmp_path)
     monkeypatch.setenv("AMQP_URL", "amqp://elsewhere")
     assert broker_url(tmp_path) == "amqp://elsewhere"
+    monkeypatch.setenv("AMQP_URL", "http://a:secret@elsewhere")
+    with pytest.raises(LocalError, match="AMQP_URL is not usable: it must be the broker") as told:
+        broker_url(tmp_path)
+    assert "secret" not in str(told.value)
     monkeypatch.delenv("AMQP_URL")
     monkeypatch.delenv("DATABASE_URL")
     write_state(msgspec.structs.replace(state, broker=None))

@@ -9,6 +9,7 @@ import click
 from chaching.domain.ids import Mode, is_account_id
 from chaching.local.errors import LocalError
 from chaching.local.state import running_state
+from chaching.runtime.config import WANTED
 
 FORMATS: Final = click.Choice(["text", "json"])
 MODES: Final = click.Choice(get_args(Mode))
@@ -27,7 +28,7 @@ def database_url(folder: Path) -> str:
     """Answer the database of the service that runs here, else DATABASE_URL."""
     url = os.environ.get("DATABASE_URL")
     if url:
-        return url
+        return _usable("DATABASE_URL", url, ("postgres://", "postgresql://"))
     state = running_state(folder)
     if state is None or state.database is None:
         raise LocalError(f"no chaching runs on {folder}: start it, or set DATABASE_URL")
@@ -41,10 +42,17 @@ def broker_url(folder: Path) -> str:
     """
     url = os.environ.get("AMQP_URL")
     if url:
-        return url
+        return _usable("AMQP_URL", url, ("amqp://", "amqps://"))
     state = running_state(folder)
     if state is None or state.database != database_url(folder):
         raise LocalError("set AMQP_URL to the broker that belongs to DATABASE_URL")
     if state.broker is None:
         raise LocalError("the service runs without a broker: install one, or set AMQP_URL")
     return state.broker
+
+
+def _usable(name: str, url: str, beginnings: tuple[str, ...]) -> str:
+    """Answer a URL of the right kind; what is wrong is told without it, since it has a password."""
+    if not url.startswith(beginnings):
+        raise LocalError(f"{name} is not usable: it must be {WANTED[name]}")
+    return url
