@@ -129,7 +129,7 @@ class MessageHeaders(msgspec.Struct, frozen=True, kw_only=True):
         name="cloudEvents:source"
     )
     type: str = msgspec.field(name="cloudEvents:type")
-    time: datetime = msgspec.field(name="cloudEvents:time")
+    time: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="cloudEvents:time")
     subject: CustomerId = msgspec.field(name="cloudEvents:subject")
     position: Annotated[Position, msgspec.Meta(ge=1)]
     previous_position: Annotated[Position, msgspec.Meta(ge=0)]
