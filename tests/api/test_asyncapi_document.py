@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from tests.api.test_openapi_document import NOT_ECMA
 from tests.broker.test_messages import TRACE, recorded
 from tests.domain.strategies import histories
@@ -140,6 +140,7 @@ def test_the_example_of_a_message_fits(name: str) -> None:
     assert message_misfits(example["headers"], example["payload"]) == []
 
 
+@settings(deadline=None)
 @given(histories)
 def test_the_messages_of_any_history_fit(events: list[Event]) -> None:
     for count, event in enumerate(events):

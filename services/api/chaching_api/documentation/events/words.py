@@ -44,8 +44,8 @@ ENTRIES: Final[Mapping[str, MessageEntry]] = {
     "customer.deleted": MessageEntry(
         title="Customer deleted",
         summary="A customer was deleted for good.",
-        description="`object` is the customer as it was when it was deleted. No other message "
-        "follows for this customer, and its id is never given again.",
+        description="`object` is the customer as it was when it was deleted. Its id is never "
+        "given again.",
     ),
 }
 
