@@ -8,10 +8,14 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.cli.completion import completion
+from chaching.cli.events import events
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.replay import replay
 from chaching.eventstore.api_keys import KeyRefused
+from chaching.eventstore.selection import LogUnreadable
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
@@ -37,7 +41,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
+    except (LocalError, KeyRefused, LogUnreadable, OSError, *DATABASE_FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -93,4 +97,5 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-chaching.add_command(keys)
+for command in (completion, events, keys, replay):
+    chaching.add_command(command)
