@@ -9,13 +9,17 @@ import click
 import msgspec
 
 from chaching.cli.audit import audit
+from chaching.cli.completion import completion
+from chaching.cli.events import events
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.replay import replay
 from chaching.domain.customer import NoSuchCustomer
 from chaching.eventstore.api_keys import KeyRefused
 from chaching.eventstore.erasing import ErasureRefused
 from chaching.eventstore.errors import WrongMasterKey
+from chaching.eventstore.selection import LogUnreadable
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
@@ -24,7 +28,13 @@ from chaching.schema.migrations import migrate
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
-REFUSALS: Final = (KeyRefused, ErasureRefused, NoSuchCustomer, WrongMasterKey)
+REFUSALS: Final = (
+    ErasureRefused,
+    KeyRefused,
+    LogUnreadable,
+    NoSuchCustomer,
+    WrongMasterKey,
+)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -98,5 +108,5 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-chaching.add_command(audit)
-chaching.add_command(keys)
+for command in (audit, completion, events, keys, replay):
+    chaching.add_command(command)
