@@ -98,10 +98,10 @@ async def test_a_walk_finds_what_a_look_at_the_whole_log_finds(
 
 BUGS: Final = (
     ("e.position > greatest", "false AND e.position > greatest"),
-    ("AND e.type = ANY ($3)", ""),
-    ("AND e.livemode = $2", ""),
+    ("AND beyond.type = ANY ($3)", ""),
+    ("AND beyond.livemode = $2", ""),
     ("AND b.livemode = $2", ""),
-    ("e.account = $1", "$1 = $1"),
+    ("beyond.account = $1", "$1 = $1"),
     ("b.account = $1", "$1 = $1"),
     ("greatest($4::bigint, $7)", "greatest($4::bigint, $7 - 1000)"),
     ("BETWEEN $4 / 1000 AND", "BETWEEN $4 / 1000 + 1 AND"),

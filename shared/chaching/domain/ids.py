@@ -26,7 +26,7 @@ Mode: TypeAlias = Literal["test", "live"]
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-INT32_MAX: Final = 2**31 - 1
+VERSIONS_MAX: Final = 2**31 - 1
 
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MADE_CUSTOMER_ID: Final = re.compile(r"cus_([0-9A-Za-z]{14})")
@@ -65,7 +65,7 @@ def told_by_event_id(event_id: str) -> tuple[CustomerId, int] | None:
     version = 0
     for digit in telling[2]:
         version = version * len(DIGITS) + DIGITS.index(digit)
-    return (CustomerId(f"cus_{telling[1]}"), version) if version <= INT32_MAX else None
+    return (CustomerId(f"cus_{telling[1]}"), version) if version <= VERSIONS_MAX else None
 
 
 def is_account_id(text: str) -> bool:

@@ -4,14 +4,19 @@
 -- result: position bigint
 -- note: of the blocks only the first can reach over an edge that was asked for; so those before a
 --   block have what they count, but for a thousand at most, and when that is enough no more are
---   opened
+--   opened. OFFSET keeps account and mode from leading the look over another index than position's
 SELECT found.position
 FROM (
-    (SELECT e.position
-     FROM event_store.events AS e
-     WHERE e.position > greatest($4::bigint, $7) AND e.position < $5
-       AND e.account = $1 AND e.livemode = $2 AND e.type = ANY ($3)
-     ORDER BY e.position
+    (SELECT beyond.position
+     FROM (
+         SELECT e.position, e.account, e.livemode, e.type
+         FROM event_store.events AS e
+         WHERE e.position > greatest($4::bigint, $7) AND e.position < $5
+         ORDER BY e.position
+         OFFSET 0
+     ) AS beyond
+     WHERE beyond.account = $1 AND beyond.livemode = $2 AND beyond.type = ANY ($3)
+     ORDER BY beyond.position
      LIMIT $6)
     UNION ALL
     (SELECT sealed.position

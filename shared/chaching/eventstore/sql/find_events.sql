@@ -4,6 +4,7 @@
 -- result: item bigint (from 1), position bigint, account text, livemode boolean, stream text,
 --   version integer, previous_position bigint, event_id text, type text, schema_version smallint,
 --   payload json, state json, metadata json, recorded_at timestamptz; no row for an unknown id
+-- note: OFFSET and LIMIT keep account and mode from leading a look over another index
 SELECT wanted.item, e.position, e.account, e.livemode, e.stream, e.version, e.previous_position,
        e.event_id, e.type, e.schema_version, e.payload, e.state, e.metadata, e.recorded_at
 FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::integer[])
@@ -16,10 +17,20 @@ CROSS JOIN LATERAL (
       AND told.event_id = wanted.event_id
     UNION ALL
     SELECT plain.position
-    FROM event_store.events AS plain
-    WHERE wanted.stream IS NULL
-      AND plain.event_id = wanted.event_id AND octet_length(plain.event_id) < 26
-      AND plain.account = wanted.account AND plain.livemode = wanted.livemode
+    FROM (
+        SELECT p.position, p.account, p.livemode
+        FROM event_store.events AS p
+        WHERE wanted.stream IS NULL
+          AND p.event_id = wanted.event_id AND octet_length(p.event_id) < 26
+        OFFSET 0
+    ) AS plain
+    WHERE plain.account = wanted.account AND plain.livemode = wanted.livemode
     LIMIT 1
 ) AS found
-JOIN event_store.events AS e ON e.position = found.position
+CROSS JOIN LATERAL (
+    SELECT s.position, s.account, s.livemode, s.stream, s.version, s.previous_position,
+           s.event_id, s.type, s.schema_version, s.payload, s.state, s.metadata, s.recorded_at
+    FROM event_store.events AS s
+    WHERE s.position = found.position
+    LIMIT 1
+) AS e
