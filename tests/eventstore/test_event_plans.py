@@ -16,7 +16,7 @@ from chaching.eventstore.statements import statement
 ROWS: Final = 40_500
 BLOCK: Final = 1_000
 SEALED: Final = ROWS // BLOCK * BLOCK
-RARE_EVERY: Final = 500
+RARE_ONE_IN: Final = 500
 PAGE: Final = 11
 FILL_LIMIT_S: Final = 60.0
 WAY_DOWN_PAGES: Final = 3  # of an index, and at worst one of the table for what it leads to
@@ -32,7 +32,7 @@ PREPARED: Final = {
 }
 WALKS: Final = ("event_positions_from_newest", "event_positions_from_oldest")
 
-# an event of the rare account in every RARE_EVERY; ten events a second; ids of both kinds
+# an event of the rare account in every RARE_ONE_IN; ten events a second; ids of both kinds
 FILL: Final = """
     INSERT INTO event_store.events
     SELECT n, CASE WHEN n % $4 = 0 THEN 'acct_rare' ELSE $1 END, false,
@@ -62,7 +62,7 @@ async def keyed(database_url: str) -> AsyncGenerator[Database]:
 
 async def fill(session: Session, *, after: int = 0, rows: int = ROWS) -> None:
     """Bring the log from so many events to so many, and seal all that is complete."""
-    await session.execute(FILL, ACCOUNT, after, rows, RARE_EVERY)
+    await session.execute(FILL, ACCOUNT, after, rows, RARE_ONE_IN)
     await session.execute("UPDATE event_store.log_head SET position = $1", rows)
     await session.fetch("SELECT event_store.seal_blocks(1000)")
 
@@ -229,7 +229,7 @@ async def test_a_block_is_sealed_by_looking_at_its_own_events_only(
 ) -> None:
     async with keyed.session() as session:
         await fill(session, rows=rows)
-        await session.execute(FILL, ACCOUNT, rows, ROWS, RARE_EVERY)
+        await session.execute(FILL, ACCOUNT, rows, ROWS, RARE_ONE_IN)
         await session.execute("UPDATE event_store.log_head SET position = $1", ROWS)
         seal = statement("chaching.eventstore", "seal_blocks")
         assert await rows_read(session, seal, 1) <= BLOCK + 1
