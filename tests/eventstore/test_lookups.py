@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import AsyncGenerator
 from importlib.resources import files
 from typing import Final
 
 import msgspec
 import pytest
+from tests.databases import administer, url_of
 from tests.support.event_logs import (
     ACCOUNTS,
     EVENTS_A_SECOND,
@@ -29,6 +31,7 @@ from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.lookups import EventLookups, EventWalk
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
+from chaching.schema import migrations
 
 BLOCK: Final = 1_000
 EVENTS: Final = 2 * BLOCK + 150
@@ -287,3 +290,57 @@ async def test_a_second_is_found_by_halving(
     assert await finding.positions_before(seconds) == [
         sum(event.recorded_at.timestamp() < second for event in log) for second in seconds
     ]
+
+
+# --- A log from before --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def old_url(database_admin_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[str]:
+    """A database as it was before events could be found, with a log of more than a block."""
+    name = f"old_{secrets.token_hex(6)}"
+    await administer(database_admin_url, f"CREATE DATABASE {name}")
+    url = url_of(database_admin_url, name)
+    brought = migrations.migrations()
+    monkeypatch.setattr(migrations, "migrations", lambda: brought[:8])
+    await migrations.migrate(url)
+    monkeypatch.undo()
+    database = Database(url, name="tests", sessions_max=1)
+    await database.open()
+    await database.execute(OLD_EVENTS, *OURS, BLOCK + 5)
+    await database.execute("UPDATE event_store.log_head SET position = $1", BLOCK + 5)
+    await database.close()
+    yield url
+    await administer(database_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+OLD_EVENTS: Final = """
+    INSERT INTO event_store.events
+    SELECT n, $1, $2, 'cus_' || lpad(n::text, 14, '0'), 1, 0, 'evt_' || lpad(n::text, 14, '0'),
+           'CustomerCreated', 1, '{}', NULL, '{}', NULL, now()
+    FROM generate_series(1, $3::bigint) AS n
+"""
+BEFOREHAND: Final = """
+    CREATE INDEX CONCURRENTLY events_event_id_idx ON event_store.events (event_id)
+        WHERE octet_length(event_id) < 26
+"""
+
+
+@pytest.mark.parametrize("beforehand", [False, True], ids=["at once", "index beforehand"])
+async def test_the_events_of_a_log_from_before_are_found_like_all_others(
+    old_url: str, beforehand: bool
+) -> None:
+    if beforehand:
+        await administer(old_url, BEFOREHAND)
+    await migrations.migrate(old_url)
+    database = Database(old_url, name="tests", sessions_max=2, settings=KEYED_LOOKUPS)
+    await database.open()
+    finding = EventLookups(database)
+    for sealed in (0, 1):
+        await seal_to(database, sealed)
+        page = await finding.page(ALL)
+        assert [event.position for event in page.events] == list(range(BLOCK + 5, BLOCK - 95, -1))
+        old = await finding.find(OURS, "evt_00000000000777")
+        assert old is not None
+        assert old.position == 777
+    await database.close()
