@@ -33,7 +33,13 @@ from chaching.domain.values import Details
 from chaching.envelope import Decided, Metadata, Position, RecordedEvent, StreamKey, Version
 from chaching_api.bodies import LEVELS_MAX, PAIRS_MAX, Tree, decode
 from chaching_api.errors import Malformed, envelope, failure_of
-from chaching_api.parameters import read_create, read_expand_only, read_nothing, read_update
+from chaching_api.parameters import (
+    read_create,
+    read_event_list,
+    read_expand_only,
+    read_nothing,
+    read_update,
+)
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX
 
 T = TypeVar("T")
@@ -69,6 +75,7 @@ def judge(given: Given) -> Verdict:
     assert msgspec.json.encode(tree, order="sorted")  # the fingerprint of a request needs it
     _attempt(lambda: read_expand_only(tree))
     _attempt(lambda: read_nothing(tree))
+    _attempt(lambda: read_event_list(tree))
     live, test = _judge_customer(tree, livemode=True), _judge_customer(tree, livemode=False)
     return live if VERDICTS.index(live) > VERDICTS.index(test) else test
 

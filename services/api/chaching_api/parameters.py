@@ -1,4 +1,4 @@
-"""The parameters of every operation on customers, in the order in which they are checked.
+"""The parameters of every operation, in the order in which they are checked.
 
 The tables declare; ``read_…`` turn a tree of parameters into what a command carries. Unknown
 names are refused first, all in one message; then the first fault in the order of the table.
@@ -68,6 +68,10 @@ LOCALE_CHARACTERS_MAX: Final = 255
 CUSTOMER_ID_CHARACTERS_MAX: Final = 255
 PAGE_DEFAULT_CUSTOMERS: Final = 10
 PAGE_MAX_CUSTOMERS: Final = 100
+PAGE_DEFAULT_EVENTS: Final = 10
+PAGE_MAX_EVENTS: Final = 100
+EVENT_TYPES_MAX: Final = 20
+EVERY_TYPE: Final = ("*",)
 CUSTOM_FIELDS_MAX: Final = 4
 CUSTOM_FIELD_NAME_CHARACTERS_MAX: Final = 40
 CUSTOM_FIELD_VALUE_CHARACTERS_MAX: Final = 140
@@ -76,6 +80,7 @@ TOKEN_PREFIX: Final = "tok_"  # noqa: S105 - what a payment token's id begins wi
 CARD_PREFIX: Final = "card_"
 TAX_ID_PREFIX: Final = "txi_"
 CUSTOMER_ID_PATTERN: Final = "[A-Za-z0-9_-]{1,255}"
+EVENT_ID_PATTERN: Final = "[A-Za-z0-9_]{1,255}"
 INVOICE_PREFIX_PATTERN: Final = "[A-Z0-9]{3,12}"
 LOCALE_PATTERN: Final = "([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*|[xX](-[A-Za-z0-9]{1,8})+)"
 
@@ -123,6 +128,20 @@ class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...] = ()
 
 
+class EventListInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of events asks for; at most one of the two cursors, each an event's id.
+
+    ``types`` are names in which ``*`` stands for any characters.
+    """
+
+    limit: int = PAGE_DEFAULT_EVENTS
+    starting_after: str | None = None
+    ending_before: str | None = None
+    created: Seconds = Seconds()
+    delivery_success: bool | None = None
+    types: tuple[str, ...] = EVERY_TYPE
+
+
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -152,13 +171,8 @@ def read_list(tree: Tree) -> ListInput:
         Malformed: names the parameter at fault.
     """
     given = _read(tree, LIST)
-    if "starting_after" in given and "ending_before" in given:
-        raise Malformed(
-            "You may only specify one of these parameters: starting_after, ending_before.",
-            param="ending_before",
-        )
-    created: int | _Created | UnsetType = given.pop("created", UNSET)
-    return ListInput(created=_seconds(created), **given)
+    _only_one(given, "starting_after", "ending_before")
+    return ListInput(created=_seconds(given.pop("created", UNSET)), **given)
 
 
 def read_search(tree: Tree) -> SearchInput:
@@ -168,6 +182,31 @@ def read_search(tree: Tree) -> SearchInput:
         Malformed: names the parameter at fault.
     """
     return SearchInput(**_read(tree, SEARCH))
+
+
+def read_event_list(tree: Tree) -> EventListInput:
+    """Read the parameters of a list of events.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    given = _read(tree, EVENT_LIST)
+    _only_one(given, "starting_after", "ending_before")
+    _only_one(given, "type", "types")
+    if "type" in given:
+        given["types"] = (given.pop("type"),)
+    if "delivery_success" in given:
+        given["delivery_success"] = given["delivery_success"] == "true"
+    return EventListInput(created=_seconds(given.pop("created", UNSET)), **given)
+
+
+def read_event_retrieve(tree: Tree) -> None:
+    """Refuse what cannot be asked of an event: there is nothing to expand in it.
+
+    Raises:
+        Malformed: there is a parameter.
+    """
+    _read(tree, EVENT_RETRIEVE)
 
 
 def read_expand_only(tree: Tree) -> tuple[str, ...]:
@@ -199,6 +238,13 @@ def _read(tree: Tree, table: Table) -> dict[str, Any]:
         elif isinstance(parameter, Required):
             raise missing(name)
     return given
+
+
+def _only_one(given: Mapping[str, object], first: str, second: str) -> None:
+    if first in given and second in given:
+        raise Malformed(
+            f"You may only specify one of these parameters: {first}, {second}.", param=second
+        )
 
 
 # --- What Details says otherwise than the parameters --------------------------------------------
@@ -380,11 +426,12 @@ UPDATE: Final[Mapping[bool, Table]] = {
     True: _declared(_TAX_ON_UPDATE, livemode=True),
     False: _declared(_TAX_ON_UPDATE, livemode=False),
 }
+_CREATED: Final = Either(
+    Integer(),
+    Fields(_Created, {"gt": Integer(), "gte": Integer(), "lt": Integer(), "lte": Integer()}),
+)
 LIST: Final[Table] = {
-    "created": Either(
-        Integer(),
-        Fields(_Created, {"gt": Integer(), "gte": Integer(), "lt": Integer(), "lte": Integer()}),
-    ),
+    "created": _CREATED,
     "email": FilledText(EMAIL_CHARACTERS_MAX),
     "ending_before": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="customers"),
@@ -400,7 +447,17 @@ SEARCH: Final[Table] = {
     "page": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="search_result"),
 }
+EVENT_LIST: Final[Table] = {
+    "created": _CREATED,
+    "delivery_success": OneOf(("true", "false")),
+    "ending_before": FilledText(TEXT_CHARACTERS_MAX),
+    "expand": Expansions(root="event"),
+    "limit": Clamped(minimum=1, maximum=PAGE_MAX_EVENTS, default=PAGE_DEFAULT_EVENTS),
+    "starting_after": FilledText(TEXT_CHARACTERS_MAX),
+    "type": FilledText(TEXT_CHARACTERS_MAX),
+    "types": Items(FilledText(TEXT_CHARACTERS_MAX), EVENT_TYPES_MAX),
+}
+EVENT_RETRIEVE: Final[Table] = {"expand": Expansions(root="event")}
 
-DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
-)
+_TABLES: Final = (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH, EVENT_LIST)
+DECLARED: Final = frozenset(name for table in _TABLES for name in table)

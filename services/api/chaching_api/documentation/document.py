@@ -71,6 +71,7 @@ text where a text is wanted. Parameters of a POST may stand in the query too.
 
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
+    "Events": "What happened to customers, for good and in order.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }
@@ -293,11 +294,7 @@ def _expansions() -> Iterator[tuple[str, Schema]]:
     tables = [table for o in OPERATIONS for table in (o.query, o.body or {})]
     roots = {p.root for table in tables for p in table.values() if isinstance(p, Expansions)}
     for root in sorted(roots):
-        yield (
-            expansion_name(root),
-            {
-                "type": "string",
-                "description": "A path that `expand[]` takes.",
-                "enum": sorted(expandable(root)),
-            },
-        )
+        paths = sorted(expandable(root))
+        told = "A path that `expand[]` takes." if paths else "Nothing in it can be expanded."
+        named: Schema = {"enum": paths} if paths else {"not": {}}
+        yield expansion_name(root), {"type": "string", "description": told, **named}

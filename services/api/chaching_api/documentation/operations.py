@@ -15,7 +15,8 @@ from chaching_api import parameters
 from chaching_api.documentation.assets import ASSETS
 from chaching_api.documentation.expanded import component
 from chaching_api.documentation.schemas import Schema
-from chaching_api.parameters import CUSTOMER_ID_PATTERN, Table
+from chaching_api.parameters import CUSTOMER_ID_PATTERN, EVENT_ID_PATTERN, Table
+from chaching_api.requests import OWN_VERSION
 
 Method: TypeAlias = Literal["get", "post", "delete"]
 
@@ -27,6 +28,7 @@ REFUSED: Final = (400, 401, 403, 413, 429, 500, 503)
 REFUSED_WITH_ID: Final = (400, 401, 403, 404, 413, 429, 500, 503)
 PUBLIC: Final = (400, 500)
 
+EVENT_PATH: Final[Schema] = {"type": "string", "pattern": f"^{EVENT_ID_PATTERN}$"}
 CUSTOMER_PATH: Final[Schema] = {"type": "string", "pattern": f"^{CUSTOMER_ID_PATTERN}$"}
 
 
@@ -138,6 +140,20 @@ _DELETED: Final[Mapping[str, object]] = {
     "id": "cus_NffrFeUfNV2Hib",
     "object": "customer",
     "deleted": True,
+}
+_EVENT: Final[Mapping[str, object]] = {
+    "id": "evt_NffrFeUfNV2HibLkdIwHu2",
+    "object": "event",
+    "api_version": OWN_VERSION,
+    "created": 1680894120,
+    "data": {
+        "object": {**_CUSTOMER, "name": "Jenny Rosen-Smith", "updated": 1680894120},
+        "previous_attributes": {"name": "Jenny Rosen"},
+    },
+    "livemode": False,
+    "pending_webhooks": 0,
+    "request": {"id": "req_8Kk1vXhRZn4TqB", "idempotency_key": None},
+    "type": "customer.updated",
 }
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -252,6 +268,41 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         },
         headers=("Chaching-Projection-Lag",),
         errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events",
+        name="list_events",
+        group="Events",
+        summary="List events",
+        description="Answers a page of what happened to customers, the newest first, deleted ones "
+        "included, as far back as there are any. A list after a write shows it. To go on, give the "
+        "id of the page's last event as `starting_after`; to see what is new, that of its first "
+        "as `ending_before`.",
+        right="events:read",
+        query=parameters.EVENT_LIST,
+        answers=component("EventList"),
+        answer_example={
+            "object": "list",
+            "data": [_EVENT],
+            "has_more": False,
+            "url": "/v1/events",
+        },
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events/{event}",
+        name="retrieve_event",
+        group="Events",
+        summary="Retrieve an event",
+        description="Answers an event, with the customer as it stood after it.",
+        right="events:read",
+        path_parameters={"event": EVENT_PATH},
+        query=parameters.EVENT_RETRIEVE,
+        answers=component("Event"),
+        answer_example=_EVENT,
+        errors=REFUSED_WITH_ID,
     ),
     Operation(
         method="get",

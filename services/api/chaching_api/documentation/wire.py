@@ -22,6 +22,7 @@ from chaching.domain.customer_object import (
     ShippingObject,
 )
 from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching.public_event import PUBLIC_TYPES
 from chaching_api.documentation.expanded import (
     DEFAULT_PAYMENT_METHOD,
     DEFAULT_SOURCE,
@@ -29,10 +30,12 @@ from chaching_api.documentation.expanded import (
     ONLY_EXPANDED,
     PAGES,
     TEST_CLOCK,
+    component,
 )
 from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
 from chaching_api.documentation.words import ATTRIBUTES
 from chaching_api.errors import ErrorEnvelope, ErrorFields
+from chaching_api.event_object import EventData, EventObject, EventRequest
 from chaching_api.parameter_types import (
     INT64_MAX,
     INT64_MIN,
@@ -45,6 +48,7 @@ from chaching_api.parameters import (
     CUSTOM_FIELDS_MAX,
     CUSTOMER_ID_PATTERN,
     EMAIL_CHARACTERS_MAX,
+    EVENT_ID_PATTERN,
     INVOICE_PREFIX_PATTERN,
     NAME_CHARACTERS_MAX,
     PHONE_CHARACTERS_MAX,
@@ -59,6 +63,9 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "InvoiceSettings": InvoiceSettingsObject,
     "CustomField": CustomField,
     "RenderingOptions": RenderingOptionsObject,
+    "Event": EventObject,
+    "EventData": EventData,
+    "EventRequest": EventRequest,
     "Error": ErrorEnvelope,
     "ErrorFields": ErrorFields,
 }
@@ -95,6 +102,13 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "DeletedCustomer.object": {"const": "customer"},
     "DeletedCustomer.deleted": {"const": True},
     "ErrorFields.doc_url": {"format": "uri"},
+    "Event.id": {"pattern": f"^{EVENT_ID_PATTERN}$"},
+    "Event.object": {"const": "event"},
+    "Event.created": _UNIX_S,
+    "Event.pending_webhooks": {"const": 0},
+    "Event.type": {"enum": list(PUBLIC_TYPES.values())},
+    "EventData.object": component("Customer"),
+    "EventData.previous_attributes": {"type": "object"},
     "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
 }
 
