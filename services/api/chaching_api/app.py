@@ -17,10 +17,13 @@ from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
 from chaching_api.rate_limits import RateLimits
 from chaching_api.reads.lists import Lists
+from chaching_api.reads.past import Past
+from chaching_api.reads.past_lists import PastLists
 from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
+from chaching_api.resources.customer_history import CustomerHistory
 from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import PATH as SEARCH_PATH
 from chaching_api.resources.customer_search import CustomerSearch
@@ -54,13 +57,23 @@ def create_app(dependencies: Dependencies) -> web.Application:
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
+    past = Past(store)
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
+        past=past,
         store=store,
     )
-    lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
+    reading = Lists(database)
+    lists = CustomerLists(
+        authenticator=authenticator,
+        lists=reading,
+        past=past,
+        past_lists=PastLists(database, store, reading),
+        store=store,
+    )
+    history = CustomerHistory(authenticator=authenticator, past=past, store=store)
     search = CustomerSearch(
         authenticator=authenticator,
         searches=CustomerSearches(dependencies.searches),
@@ -71,6 +84,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *search.routes(),  # before the routes with a customer's id
             *customers.routes(),
             *lists.routes(),
+            *history.routes(),
             *Health(database).routes(),
             *documentation.routes(),
         ]

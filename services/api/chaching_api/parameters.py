@@ -28,6 +28,7 @@ from chaching.domain.values import (
 from chaching_api.bodies import Tree
 from chaching_api.errors import Malformed
 from chaching_api.expansions import Expansions
+from chaching_api.moments import LogMoment, Moment, PastLogMoment, PastMoment
 from chaching_api.parameter_types import (
     INT64_MAX,
     INT64_MIN,
@@ -72,6 +73,7 @@ CUSTOM_FIELDS_MAX: Final = 4
 CUSTOM_FIELD_NAME_CHARACTERS_MAX: Final = 40
 CUSTOM_FIELD_VALUE_CHARACTERS_MAX: Final = 140
 
+AS_OF: Final = "as_of"
 TOKEN_PREFIX: Final = "tok_"  # noqa: S105 - what a payment token's id begins with
 CARD_PREFIX: Final = "card_"
 TAX_ID_PREFIX: Final = "txi_"
@@ -102,9 +104,17 @@ class Seconds(msgspec.Struct, frozen=True):
     last: int = INT64_MAX
 
 
+class RetrieveInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a retrieve asks for; without ``as_of`` it is how the customer stands now."""
+
+    as_of: Moment | None = None
+    expand: tuple[str, ...] = ()
+
+
 class ListInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a list asks for; at most one of the two cursors, each a customer's id."""
 
+    as_of: LogMoment | None = None
     limit: int = PAGE_DEFAULT_CUSTOMERS
     starting_after: str | None = None
     ending_before: str | None = None
@@ -121,6 +131,21 @@ class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = PAGE_DEFAULT_CUSTOMERS
     page: str | None = None
     expand: tuple[str, ...] = ()
+
+
+class HistoryInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a history asks for; at most one of the two cursors, each naming an event."""
+
+    limit: int = PAGE_DEFAULT_CUSTOMERS
+    starting_after: str | None = None
+    ending_before: str | None = None
+
+
+class DiffInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Between which two moments a customer is compared; ``end`` None: now."""
+
+    start: Moment
+    end: Moment | None = None
 
 
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
@@ -152,11 +177,7 @@ def read_list(tree: Tree) -> ListInput:
         Malformed: names the parameter at fault.
     """
     given = _read(tree, LIST)
-    if "starting_after" in given and "ending_before" in given:
-        raise Malformed(
-            "You may only specify one of these parameters: starting_after, ending_before.",
-            param="ending_before",
-        )
+    _refuse_two_cursors(given)
     created: int | _Created | UnsetType = given.pop("created", UNSET)
     return ListInput(created=_seconds(created), **given)
 
@@ -170,13 +191,34 @@ def read_search(tree: Tree) -> SearchInput:
     return SearchInput(**_read(tree, SEARCH))
 
 
-def read_expand_only(tree: Tree) -> tuple[str, ...]:
-    """Read the parameters of a retrieve: nothing but what to expand.
+def read_retrieve(tree: Tree) -> RetrieveInput:
+    """Read the parameters of a retrieve.
 
     Raises:
         Malformed: names the parameter at fault.
     """
-    return _read(tree, RETRIEVE).get("expand", ()) if tree else ()
+    return RetrieveInput(**_read(tree, RETRIEVE)) if tree else _PLAIN_RETRIEVE
+
+
+def read_history(tree: Tree) -> HistoryInput:
+    """Read the parameters of a history.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    given = _read(tree, HISTORY)
+    _refuse_two_cursors(given)
+    return HistoryInput(**given)
+
+
+def read_diff(tree: Tree) -> DiffInput:
+    """Read between which two moments a customer is to be compared.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    given = _read(tree, DIFF)
+    return DiffInput(start=given["from"], end=given.get("to"))
 
 
 def read_nothing(tree: Tree) -> None:
@@ -186,6 +228,14 @@ def read_nothing(tree: Tree) -> None:
         Malformed: there is one.
     """
     _read(tree, DELETE)
+
+
+def _refuse_two_cursors(given: Mapping[str, Any]) -> None:
+    if "starting_after" in given and "ending_before" in given:
+        raise Malformed(
+            "You may only specify one of these parameters: starting_after, ending_before.",
+            param="ending_before",
+        )
 
 
 def _read(tree: Tree, table: Table) -> dict[str, Any]:
@@ -200,6 +250,8 @@ def _read(tree: Tree, table: Table) -> dict[str, Any]:
             raise missing(name)
     return given
 
+
+_PLAIN_RETRIEVE: Final = RetrieveInput()
 
 # --- What Details says otherwise than the parameters --------------------------------------------
 
@@ -381,6 +433,7 @@ UPDATE: Final[Mapping[bool, Table]] = {
     False: _declared(_TAX_ON_UPDATE, livemode=False),
 }
 LIST: Final[Table] = {
+    AS_OF: PastLogMoment(),
     "created": Either(
         Integer(),
         Fields(_Created, {"gt": Integer(), "gte": Integer(), "lt": Integer(), "lte": Integer()}),
@@ -392,7 +445,7 @@ LIST: Final[Table] = {
     "starting_after": FilledText(TEXT_CHARACTERS_MAX),
     "test_clock": FilledText(TEXT_CHARACTERS_MAX),
 }
-RETRIEVE: Final[Table] = {"expand": Expansions()}
+RETRIEVE: Final[Table] = {AS_OF: PastMoment(), "expand": Expansions()}
 DELETE: Final[Table] = {}
 SEARCH: Final[Table] = {
     "query": Required(SearchQuery()),
@@ -401,6 +454,15 @@ SEARCH: Final[Table] = {
     "expand": Expansions(root="search_result"),
 }
 
+HISTORY: Final[Table] = {
+    "ending_before": FilledText(TEXT_CHARACTERS_MAX),
+    "limit": Clamped(minimum=1, maximum=PAGE_MAX_CUSTOMERS, default=PAGE_DEFAULT_CUSTOMERS),
+    "starting_after": FilledText(TEXT_CHARACTERS_MAX),
+}
+DIFF: Final[Table] = {"from": Required(PastMoment()), "to": PastMoment()}
+
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
+    name
+    for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH, HISTORY, DIFF)
+    for name in table
 )

@@ -13,6 +13,8 @@ from typing import Any, Final, cast, get_args
 import msgspec
 from msgspec import UnsetType
 
+from chaching.broker.messages import MESSAGE_TYPES
+from chaching.domain.changes import Change
 from chaching.domain.customer_object import (
     AddressObject,
     CustomerObject,
@@ -22,6 +24,7 @@ from chaching.domain.customer_object import (
     ShippingObject,
 )
 from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching.history import CustomerDiff, DiffSide, HistoryEntry, Who, Why
 from chaching_api.documentation.expanded import (
     DEFAULT_PAYMENT_METHOD,
     DEFAULT_SOURCE,
@@ -59,6 +62,12 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "InvoiceSettings": InvoiceSettingsObject,
     "CustomField": CustomField,
     "RenderingOptions": RenderingOptionsObject,
+    "Change": Change,
+    "CustomerDiff": CustomerDiff,
+    "DiffSide": DiffSide,
+    "HistoryEntry": HistoryEntry,
+    "Who": Who,
+    "Why": Why,
     "Error": ErrorEnvelope,
     "ErrorFields": ErrorFields,
 }
@@ -91,6 +100,17 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
     "Customer.test_clock": TEST_CLOCK,
     "Customer.updated": _UNIX_S,
+    "CustomerDiff.object": {"const": "customer_diff"},
+    "CustomerDiff.customer": _ID,
+    "DiffSide.position": {"minimum": 1, "maximum": INT64_MAX},
+    "DiffSide.time": {"format": "date-time"},
+    "DiffSide.version": {"minimum": 0},
+    "HistoryEntry.object": {"const": "history_entry"},
+    "HistoryEntry.customer": _ID,
+    "HistoryEntry.position": {"minimum": 1, "maximum": INT64_MAX},
+    "HistoryEntry.time": {"format": "date-time"},
+    "HistoryEntry.type": {"enum": list(MESSAGE_TYPES.values())},
+    "HistoryEntry.version": {"minimum": 1},
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
     "DeletedCustomer.id": _ID,
