@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from http import HTTPMethod
 from typing import Final
@@ -158,19 +159,19 @@ async def test_events_from_before_reasons_and_kinds_were_kept_are_told_without(
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-@pytest.mark.parametrize("reason", ["r" * 501, " ", "", "a\tb", "\N{ZERO WIDTH SPACE}"])
 async def test_a_reason_that_cannot_be_kept_is_refused_and_nothing_happens(
-    client: Client, gateway: Gateway, method: str, reason: str
+    client: Client, gateway: Gateway, method: str
 ) -> None:
     await client.create(f"id={ID}")
     before = await gateway.store.head()
-    refused = await client.send(method, f"{CUSTOMERS}/{ID}", "", headers={REASON: reason})
-    assert refused.status == 400
-    assert refused.fault == {
-        "code": "invalid_request",
-        "message": "Invalid Chaching-Reason: it must have 1 to 500 printable characters.",
-        "type": "invalid_request_error",
-    }
+    for reason in ("r" * 501, " ", "", "a\tb", "\N{ZERO WIDTH SPACE}"):
+        refused = await client.send(method, f"{CUSTOMERS}/{ID}", "", headers={REASON: reason})
+        assert refused.status == 400
+        assert refused.fault == {
+            "code": "invalid_request",
+            "message": "Invalid Chaching-Reason: it must have 1 to 500 printable characters.",
+            "type": "invalid_request_error",
+        }
     assert await gateway.store.head() == before
 
 
@@ -230,24 +231,20 @@ async def test_a_history_walks_in_pages_both_ways(client: Client, auditor: Clien
     assert len(await entries(auditor, ID)) == 8
 
 
-@pytest.mark.parametrize(
-    ("query", "versions", "has_more"),
-    [
-        ("starting_after=version:2&limit=2", [3, 4], True),
-        ("starting_after=version:6", [7, 8], False),
-        ("starting_after=version:8", [], False),
-        ("ending_before=version:3&limit=2", [1, 2], False),
-        ("ending_before=version:4&limit=2", [2, 3], True),
-        ("ending_before=version:1", [], False),
-    ],
-)
-async def test_a_version_is_a_cursor_too(
-    client: Client, auditor: Client, query: str, versions: list[int], has_more: bool
-) -> None:
+async def test_a_version_is_a_cursor_too(client: Client, auditor: Client) -> None:
     await updated_to(client, 7)
-    answer = await history(auditor, ID, query)
-    assert [entry["version"] for entry in answer.json["data"]] == versions
-    assert answer.json["has_more"] is has_more
+    pages: dict[str, tuple[list[int], bool]] = {
+        "starting_after=version:2&limit=2": ([3, 4], True),
+        "starting_after=version:6": ([7, 8], False),
+        "starting_after=version:8": ([], False),
+        "ending_before=version:3&limit=2": ([1, 2], False),
+        "ending_before=version:4&limit=2": ([2, 3], True),
+        "ending_before=version:1": ([], False),
+    }
+    for query, page in pages.items():
+        answer = await history(auditor, ID, query)
+        versions = [entry["version"] for entry in answer.json["data"]]
+        assert (versions, answer.json["has_more"]) == page, query
 
 
 async def test_large_events_make_short_pages_that_go_on(
@@ -260,48 +257,40 @@ async def test_large_events_make_short_pages_that_go_on(
     assert await walked(auditor, "limit=5", down=False) == [[5, 6, 7], [2, 3, 4], [1]]
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["evt_none", "version:3", "version:0", "version:-1", "version:x", "version:9999999999"],
-)
 @pytest.mark.parametrize("param", ["starting_after", "ending_before"])
 async def test_a_cursor_that_is_no_event_of_the_customer_is_refused(
-    client: Client, auditor: Client, cursor: str, param: str
+    client: Client, auditor: Client, param: str
 ) -> None:
     await updated_to(client, 1)
-    other = await client.create("id=cus_2")
-    assert other.status == 200
+    await client.create("id=cus_2")
     [elsewhere] = await entries(auditor, "cus_2")
-    for text in (cursor, elsewhere["id"]):
-        refused = await history(auditor, ID, f"{param}={text}")
+    numbers = ("version:3", "version:0", "version:-1", "version:x", "version:9999999999")
+    for cursor in ("evt_none", elsewhere["id"], *numbers):
+        refused = await history(auditor, ID, f"{param}={cursor}")
         assert refused.status == 400
         assert refused.fault == {
             "code": "resource_missing",
-            "message": f"No such event of this customer: '{text}'",
+            "message": f"No such event of this customer: '{cursor}'",
             "param": param,
             "type": "invalid_request_error",
         }
 
 
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("limit=x", "Invalid integer: x"),
-        ("wat=1&limit=x", "Received unknown parameter: wat"),
-        ("starting_after=", "You passed an empty string for 'starting_after'."),
-        (
-            "starting_after=version:1&ending_before=version:1",
-            "You may only specify one of these parameters: starting_after, ending_before.",
-        ),
-        ("expand[]=data", "Received unknown parameter: expand"),
-    ],
-)
-async def test_a_bad_parameter_is_told_before_anything_of_the_customer(
-    auditor: Client, query: str, message: str
-) -> None:
-    refused = await history(auditor, "cus_nobody", query)
-    assert (refused.status, refused.error["message"][: len(message)]) == (400, message)
-    assert undocumented("GET", PATHS["history"], refused) == []
+BAD_QUERIES: Final = {
+    "limit=x": "Invalid integer: x",
+    "wat=1&limit=x": "Received unknown parameter: wat",
+    "starting_after=": "You passed an empty string for 'starting_after'.",
+    "starting_after=version:1&ending_before=version:1": "You may only specify one of these "
+    "parameters: starting_after, ending_before.",
+    "expand[]=data": "Received unknown parameter: expand",
+}
+
+
+async def test_a_bad_parameter_is_told_before_anything_of_the_customer(auditor: Client) -> None:
+    for query, message in BAD_QUERIES.items():
+        refused = await history(auditor, "cus_nobody", query)
+        assert (refused.status, refused.error["message"][: len(message)]) == (400, message)
+        assert undocumented("GET", PATHS["history"], refused) == []
 
 
 # --- Differences --------------------------------------------------------------------------------
@@ -324,51 +313,49 @@ async def test_a_difference_names_the_leaves_and_both_events(
     assert list(answer.json) == ["object", *sorted(answer.json.keys() - {"object"})]
 
 
-@pytest.mark.parametrize(
-    ("query", "versions", "changed"),
-    [
-        ("from=version:0&to=version:1", (0, 1), 6),
-        ("from=0&to=version:2", (0, 2), 5),
-        ("from=position:0", (0, 3), 6),
-        ("from=version:1", (1, 3), 4),
-        ("from=position:2&to=position:3", (2, 3), 1),
-        ("from=version:2&to=version:2", (2, 2), 0),
-    ],
-)
+MOMENTS: Final = {
+    "from=version:0&to=version:1": (0, 1, 6),
+    "from=0&to=version:2": (0, 2, 5),
+    "from=position:0": (0, 3, 6),
+    "from=version:1": (1, 3, 4),
+    "from=position:2&to=position:3": (2, 3, 1),
+    "from=version:2&to=version:2": (2, 2, 0),
+}
+NO_MOMENTS: Final = {
+    "": ("from", "Missing required param: from."),
+    "to=version:1": ("from", "Missing required param: from."),
+    "from=x": ("from", "Invalid from: x"),
+    "from=version:1&to=": ("to", "You passed an empty string for 'to'."),
+    "from=version:2&to=version:1": ("from", "Invalid from: it leads to version 2 of cus_1"),
+    "from=version:1&to=0": ("from", "Invalid from: it leads to version 1 of cus_1"),
+    "from=version:4": ("from", "Invalid from: cus_1 has no version 4; its newest is 3"),
+    "from=0&to=position:4": ("to", "Invalid to: there is no position 4 yet"),
+    "from=0&to=2999-01-01": ("to", "Invalid to: it lies in the future"),
+    "from=2999-01-01": ("from", "Invalid from: it lies in the future"),
+    "from=0&as_of=0": ("as_of", "Received unknown parameter: as_of"),
+}
+
+
 async def test_moments_of_a_difference_come_in_every_spelling(
-    client: Client, auditor: Client, query: str, versions: tuple[int, int], changed: int
+    client: Client, auditor: Client
 ) -> None:
     await a_life(client)
-    answer = await diff(auditor, ID, query)
-    assert (answer.json["from"]["version"], answer.json["to"]["version"]) == versions
-    assert len(answer.json["changes"]) == changed
-    assert undocumented("GET", PATHS["diff"], answer) == []
+    for query, (start, end, changed) in MOMENTS.items():
+        answer = await diff(auditor, ID, query)
+        assert (answer.json["from"]["version"], answer.json["to"]["version"]) == (start, end)
+        assert len(answer.json["changes"]) == changed, query
+        assert undocumented("GET", PATHS["diff"], answer) == []
 
 
-@pytest.mark.parametrize(
-    ("query", "param", "message"),
-    [
-        ("", "from", "Missing required param: from."),
-        ("to=version:1", "from", "Missing required param: from."),
-        ("from=x", "from", "Invalid from: x"),
-        ("from=version:1&to=", "to", "You passed an empty string for 'to'."),
-        ("from=version:2&to=version:1", "from", "Invalid from: it leads to version 2 of cus_1"),
-        ("from=version:1&to=0", "from", "Invalid from: it leads to version 1 of cus_1"),
-        ("from=version:4", "from", "Invalid from: cus_1 has no version 4; its newest is 3"),
-        ("from=0&to=position:4", "to", "Invalid to: there is no position 4 yet"),
-        ("from=0&to=2999-01-01", "to", "Invalid to: it lies in the future"),
-        ("from=2999-01-01", "from", "Invalid from: it lies in the future"),
-        ("from=0&as_of=0", "as_of", "Received unknown parameter: as_of"),
-    ],
-)
 async def test_a_difference_between_no_two_moments_is_refused(
-    client: Client, auditor: Client, query: str, param: str, message: str
+    client: Client, auditor: Client
 ) -> None:
     await a_life(client)
-    refused = await diff(auditor, ID, query)
-    assert (refused.status, refused.error["param"]) == (400, param)
-    assert refused.error["message"].startswith(message)
-    assert undocumented("GET", PATHS["diff"], refused) == []
+    for query, (param, message) in NO_MOMENTS.items():
+        refused = await diff(auditor, ID, query)
+        assert (refused.status, refused.error["param"]) == (400, param), query
+        assert refused.error["message"].startswith(message)
+        assert undocumented("GET", PATHS["diff"], refused) == []
 
 
 async def test_before_a_customer_was_there_nothing_can_be_compared(
@@ -417,9 +404,9 @@ async def test_nobody_reads_another_accounts_history_or_the_other_modes(
     )
 
 
-@pytest.mark.parametrize("customer_id", ["cus_nobody", "a%20b", "x" * 256])
-async def test_of_whom_never_was_there_is_no_history(auditor: Client, customer_id: str) -> None:
-    for path in ("history", "diff?from=0"):
+async def test_of_whom_never_was_there_is_no_history(auditor: Client) -> None:
+    nobodies = ("cus_nobody", "a%20b", "x" * 256)
+    for customer_id, path in itertools.product(nobodies, ("history", "diff?from=0")):
         refused = await auditor.send("GET", f"{CUSTOMERS}/{customer_id}/{path}")
         assert (refused.status, refused.error["code"]) == (404, "resource_missing")
 
