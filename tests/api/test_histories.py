@@ -8,9 +8,10 @@ from typing import Final
 import pytest
 from tests.support.histories import live_through, run
 
+from chaching.eventstore import past as past_module
 from chaching.eventstore import store as store_module
+from chaching.eventstore.database import Database
 from chaching.eventstore.statements import statement
-from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed
 
 # make audit lives through a thousand
@@ -19,8 +20,8 @@ FEW: Final = 30
 
 
 def test_random_customers_are_at_every_moment_what_was_answered_then(database_url: str) -> None:
-    def test(store: EventStore, runner: asyncio.Runner) -> None:
-        assert live_through(store, runner, HISTORIES) >= HISTORIES
+    def test(database: Database, runner: asyncio.Runner) -> None:
+        assert live_through(database, runner, HISTORIES) >= HISTORIES
 
     run(database_url, test)
 
@@ -48,10 +49,11 @@ def test_a_log_that_is_read_wrongly_is_found_out(
     name, old, new = PLANTS[plant]
     sql = statement("chaching.eventstore", name)
     assert old in sql
-    monkeypatch.setattr(store_module, f"_{name.upper()}", sql.replace(old, new))
+    module = store_module if name == "read_stream" else past_module
+    monkeypatch.setattr(module, f"_{name.upper()}", sql.replace(old, new))
 
-    def test(store: EventStore, runner: asyncio.Runner) -> None:
+    def test(database: Database, runner: asyncio.Runner) -> None:
         with pytest.raises((AssertionError, Malformed)):
-            live_through(store, runner, FEW, shrinking=False)
+            live_through(database, runner, FEW, shrinking=False)
 
     run(database_url, test)

@@ -21,7 +21,8 @@ from chaching.domain.ids import AccountId, CustomerId
 from chaching.domain.values import Details
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
-from chaching.eventstore.store import EventStore, Recorded
+from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, ProjectionBehind
 from chaching_api.parameters import ListInput, Seconds
 from chaching_api.places import Place
@@ -58,7 +59,7 @@ async def keyed(database_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 def reading(keyed: Database) -> PastLists:
-    return PastLists(keyed, EventStore(keyed), Lists(keyed))
+    return PastLists(keyed, PastEvents(keyed), Lists(keyed))
 
 
 # --- What happens, and what lists of then must show ---------------------------------------------

@@ -13,8 +13,8 @@ from tests.eventstore.test_query_plans import nodes, rows_read
 
 from chaching.envelope import Position
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
-from chaching.eventstore.store import EventStore
 
 EVENTS: Final = 20_000
 STREAMS: Final = 4
@@ -95,7 +95,7 @@ async def test_looking_back_halves_streams_and_log_whenever_its_plan_was_made(
 async def test_every_position_and_time_of_a_log_leads_to_the_right_event(keyed: Database) -> None:
     events = 41
     await fill_log(keyed, events=events)
-    store = EventStore(keyed)
+    store = PastEvents(keyed)
     keys = [key(f"cus_{n}") for n in range(STREAMS)]
     for position in range(events + 1):
         found = await store.read_newest_at(keys, Position(position))
@@ -108,14 +108,14 @@ async def test_every_position_and_time_of_a_log_leads_to_the_right_event(keyed: 
     assert (await store.newest_before(BEGIN + timedelta(days=1))).position == events
 
 
-async def test_an_empty_log_stands_at_nothing_at_any_time(store: EventStore) -> None:
+async def test_an_empty_log_stands_at_nothing_at_any_time(database: Database) -> None:
+    store = PastEvents(database)
     assert (await store.newest_before(BEGIN)).position == 0
     assert await store.read_newest_at([key("cus_1")], Position(5)) == []
 
 
-async def test_an_event_is_found_in_its_own_stream_only(
-    database: Database, store: EventStore
-) -> None:
+async def test_an_event_is_found_in_its_own_stream_only(database: Database) -> None:
+    store = PastEvents(database)
     await append_batch(database, item("cus_1", event_id="evt_a"), item("cus_2", event_id="evt_b"))
     await append_batch(database, item("cus_1", 1, event_id="evt_c"))
     await append_batch(database, item("cus_1", livemode=True, event_id="evt_d"))

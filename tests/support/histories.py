@@ -23,6 +23,7 @@ from chaching.domain.customer_object import render
 from chaching.domain.ids import AccountId, RequestId
 from chaching.envelope import Metadata, Position, RecordedEvent, StreamKey
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching.history import spelled_time
 from chaching_api.execute import Asked, Executor
@@ -116,9 +117,10 @@ def moments(event: RecordedEvent, following: RecordedEvent | None, head: Positio
     ]
 
 
-async def check(store: EventStore, both: Sequence[tuple[Life, Life]]) -> int:
+async def check(database: Database, both: Sequence[tuple[Life, Life]]) -> int:
     """Live histories and look at each of them as of all of its moments; return how many."""
-    past = Past(store)
+    store = EventStore(database)
+    past = Past(store, PastEvents(database))
     lived = await live_all(store, both)
     head = await store.head()
     checks = (check_one(past, one, head) for one in lived)
@@ -141,7 +143,7 @@ async def check_one(past: Past, lived: Lived, head: Position) -> None:
             assert await as_of(past, lived, spelled) == answer, spelled
 
 
-def run(database_url: str, test: Callable[[EventStore, asyncio.Runner], None]) -> None:
+def run(database_url: str, test: Callable[[Database, asyncio.Runner], None]) -> None:
     """Run a test with a log in this loop; hypothesis calls what it runs many times."""
     with asyncio.Runner() as runner:
         database = Database(
@@ -149,13 +151,13 @@ def run(database_url: str, test: Callable[[EventStore, asyncio.Runner], None]) -
         )
         runner.run(database.open())
         try:
-            test(EventStore(database), runner)
+            test(database, runner)
         finally:
             runner.run(database.close())
 
 
 def live_through(
-    store: EventStore, runner: asyncio.Runner, histories: int, *, shrinking: bool = True
+    database: Database, runner: asyncio.Runner, histories: int, *, shrinking: bool = True
 ) -> int:
     """Check random histories until there were so many; return how many there were."""
     checked = 0
@@ -170,7 +172,7 @@ def live_through(
     def every_moment_is_as_answered(both: Sequence[tuple[Life, Life]]) -> None:
         nonlocal checked
         if checked < histories:
-            checked += runner.run(check(store, both))
+            checked += runner.run(check(database, both))
 
     every_moment_is_as_answered()
     return checked

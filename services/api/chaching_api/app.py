@@ -10,6 +10,7 @@ from aiohttp import web
 
 from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching_api.authentication import Authenticator
 from chaching_api.bodies import BODY_BYTES_MAX
@@ -57,7 +58,8 @@ def create_app(dependencies: Dependencies) -> web.Application:
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
-    past = Past(store)
+    events = PastEvents(database)
+    past = Past(store, events)
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
@@ -70,7 +72,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
         authenticator=authenticator,
         lists=reading,
         past=past,
-        past_lists=PastLists(database, store, reading),
+        past_lists=PastLists(database, events, reading),
         store=store,
     )
     history = CustomerHistory(authenticator=authenticator, past=past, store=store)

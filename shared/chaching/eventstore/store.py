@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from datetime import datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -67,9 +66,6 @@ _APPEND: Final = statement("chaching.eventstore", "append_events")
 _LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
 _READ_ALL: Final = statement("chaching.eventstore", "read_all")
 _READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
-_READ_NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
-_POSITION_BEFORE: Final = statement("chaching.eventstore", "position_before")
-_FIND_VERSION: Final = statement("chaching.eventstore", "find_version")
 _FIND_ANSWER: Final = statement("chaching.eventstore", "find_answer")
 _FORGET: Final = statement("chaching.eventstore", "forget_idempotency_keys")
 _HEAD: Final = statement("chaching.eventstore", "head")
@@ -92,13 +88,6 @@ class Loaded(msgspec.Struct, frozen=True):
 
     state: Customer | None = None
     version: Version = NO_VERSION
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """A position and when its event was recorded; 0 and None before the first."""
-
-    position: Position
-    at: datetime | None
 
 
 class EventStore:
@@ -179,42 +168,6 @@ class EventStore:
         )
         return [recorded_event(row) for row in rows]
 
-    async def read_newest_at(
-        self, keys: Sequence[StreamKey], position: Position
-    ) -> list[RecordedEvent]:
-        """Return of each customer the newest event that does not stand beyond a position.
-
-        There is none of a customer that was created later, and they come in any order.
-
-        Raises:
-            Unavailable: no answer in time.
-        """
-        rows = await self._database.fetch(_READ_NEWEST_AT, *_key_columns(keys), position)
-        return [recorded_event(row) for row in rows]
-
-    async def find_version(self, key: StreamKey, event_id: str) -> Version | None:
-        """Return at which version of a customer an event stands, None: it is none of its events.
-
-        Raises:
-            Unavailable: no answer in time.
-        """
-        row = await self._database.fetch_row(
-            _FIND_VERSION, key.account, key.livemode, key.id, event_id
-        )
-        return None if row is None else Version(row["version"])
-
-    async def newest_before(self, instant: datetime) -> Recorded:
-        """Return where the log stood when everything before an instant was recorded, and not more.
-
-        Times grow with positions as long as the database's clock is not set back; where it was,
-        an instant that came twice means one of the two.
-
-        Raises:
-            Unavailable: no answer in time.
-        """
-        [row] = await self._database.fetch(_POSITION_BEFORE, instant)
-        return Recorded(Position(row["position"]), row["recorded_at"])
-
     async def head(self) -> Position:
         """Return the position of the newest event, 0 for an empty log.
 
@@ -291,7 +244,7 @@ class EventStore:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_batch(self, keys: Sequence[StreamKey]) -> list[Loaded | Exception]:
-        rows = await self._database.fetch(_LOAD_NEWEST, *_key_columns(keys))
+        rows = await self._database.fetch(_LOAD_NEWEST, *key_columns(keys))
         loaded: list[Loaded | Exception] = [Loaded()] * len(keys)
         for item, version, event_type, schema_version, payload, state in rows:
             loaded[item - 1] = _loaded(version, event_type, schema_version, payload, state)
@@ -389,5 +342,6 @@ def _loaded(
     return Loaded(customer, Version(version))
 
 
-def _key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+def key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+    """Return keys as the arrays that statements take: accounts, modes, streams."""
     return [k.account for k in keys], [k.livemode for k in keys], [k.id for k in keys]

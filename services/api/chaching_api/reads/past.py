@@ -23,7 +23,8 @@ from chaching.envelope import (
     StreamKey,
     Version,
 )
-from chaching.eventstore.store import EventStore, Recorded
+from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, NoSuchCursor
 from chaching_api.moments import AtPosition, AtVersion, LogMoment, Moment, Until
 from chaching_api.parameters import HistoryInput
@@ -43,10 +44,11 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class Past:
-    """Answers from one log."""
+    """Answers from one log, of which ``events`` tells how it stood."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, events: PastEvents) -> None:
         self._store = store
+        self._events = events
 
     async def event_at(
         self, key: StreamKey, moment: Moment | None, param: str
@@ -69,7 +71,7 @@ class Past:
         """Return where the log stood at a moment; raises as ``event_at``."""
         match moment:
             case Until(end=end):
-                return await self._store.newest_before(end)
+                return await self._events.newest_before(end)
             case AtPosition(position=position):
                 return await self._at_position(position, param)
             case _:
@@ -77,7 +79,7 @@ class Past:
 
     async def newest_at(self, key: StreamKey, position: Position) -> RecordedEvent | None:
         """Return a customer's newest event that is not beyond a position; raises Unavailable."""
-        found = await self._store.read_newest_at([key], position)
+        found = await self._events.read_newest_at([key], position)
         return found[0] if found else None
 
     async def page(self, key: StreamKey, wanted: HistoryInput) -> HistoryPage | None:
@@ -121,7 +123,7 @@ class Past:
         if digits != text and digits.isascii() and digits.isdigit():
             if len(digits) <= CURSOR_DIGITS_MAX and 1 <= int(digits) <= newest:
                 return Version(int(digits))
-        elif (version := await self._store.find_version(key, text)) is not None:
+        elif (version := await self._events.find_version(key, text)) is not None:
             return version
         raise NoSuchCursor(
             f"No such event of this customer: '{shortened(text, SHOWN_NAME_CHARACTERS_MAX)}'",

@@ -29,8 +29,8 @@ from chaching.envelope import StreamKey
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
+from chaching.eventstore.past import PastEvents, Recorded
 from chaching.eventstore.statements import statement
-from chaching.eventstore.store import EventStore, Recorded
 from chaching_api.errors import Malformed, ProjectionBehind
 from chaching_api.moments import CLOCKS_APART_MAX_S
 from chaching_api.places import Place
@@ -65,9 +65,9 @@ class _Stretch(msgspec.Struct, frozen=True):
 class PastLists:
     """Answers lists of the past from one database; ``lists`` knows what has no row yet."""
 
-    def __init__(self, database: Database, store: EventStore, lists: Lists) -> None:
+    def __init__(self, database: Database, events: PastEvents, lists: Lists) -> None:
         self._database = database
-        self._store = store
+        self._events = events
         self._lists = lists
         self._pages: Group[_Asked, Page] = Group(
             self._read_pages,
@@ -140,7 +140,7 @@ class PastLists:
         while done < len(places) and len(found) <= asked.walk.limit:
             chunk = places[done : done + size]
             keys = [StreamKey(account, livemode, CustomerId(place.id)) for place in chunk]
-            events = await self._store.read_newest_at(keys, asked.then.position)
+            events = await self._events.read_newest_at(keys, asked.then.position)
             customers = {customer.id: customer for customer in envelope.decode_customers(events)}
             fitting = (customers[i] for p in chunk if (i := CustomerId(p.id)) in customers)
             found += [Listed(place_of(c), c) for c in fitting if asked.walk.meets(c)]

@@ -13,7 +13,8 @@ from aiohttp import web
 from chaching.domain.customer import Customer, NoSuchCustomer
 from chaching.domain.ids import CustomerId
 from chaching.envelope import StreamKey, decode_customers
-from chaching.eventstore.store import EventStore, Recorded
+from chaching.eventstore.past import Recorded
+from chaching.eventstore.store import EventStore
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
