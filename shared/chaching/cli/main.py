@@ -8,9 +8,12 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.cli.audit import audit
+from chaching.cli.audit_replay import replay
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.projection import projection
 from chaching.eventstore.api_keys import KeyRefused
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
@@ -93,4 +96,6 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-chaching.add_command(keys)
+audit.add_command(replay)
+for group in (audit, keys, projection):
+    chaching.add_command(group)
