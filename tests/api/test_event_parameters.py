@@ -4,13 +4,13 @@ import pytest
 
 from chaching_api.bodies import decode_form
 from chaching_api.errors import Malformed
-from chaching_api.parameters import (
+from chaching_api.event_parameters import (
     EVENT_LIST,
     EventListInput,
-    Seconds,
     read_event_list,
     read_event_retrieve,
 )
+from chaching_api.parameter_tables import Seconds
 
 
 def listing(query: str) -> EventListInput:

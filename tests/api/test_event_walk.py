@@ -10,7 +10,7 @@ from chaching.domain.ids import AccountId
 from chaching.envelope import EVENT_TYPES, Position
 from chaching.eventstore.lookups import EventWalk
 from chaching.public_event import PUBLIC_TYPES
-from chaching_api.parameters import EventListInput
+from chaching_api.event_parameters import EventListInput
 from chaching_api.reads.event_walk import END, Stretch, event_walk_of, types_like
 
 WHOSE = (AccountId("acct_1"), True)

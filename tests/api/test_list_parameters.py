@@ -4,8 +4,9 @@ import pytest
 
 from chaching_api.bodies import decode_form
 from chaching_api.errors import Malformed
+from chaching_api.parameter_tables import Seconds
 from chaching_api.parameter_types import INT64_MAX, INT64_MIN
-from chaching_api.parameters import LIST, ListInput, Seconds, read_list
+from chaching_api.parameters import LIST, ListInput, read_list
 
 
 def listing(query: str) -> ListInput:

@@ -139,6 +139,17 @@ class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
 
+class ProjectionBehind(Exception):  # noqa: N818 - says how the read model is
+    """A list of the past would have gaps: the read model and its tail do not reach that far."""
+
+    def __init__(self, unseen_events: int) -> None:
+        super().__init__(
+            f"The read model is behind by more than can be looked at: {unseen_events} events are "
+            "missing for a list as of that moment. Please try again later, or ask as of an earlier "
+            "one."
+        )
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as it is answered: the status, its headers and the fields of the envelope."""
 
@@ -208,7 +219,7 @@ def failure_of(error: Exception) -> Failure:
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
-        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad() | ProjectionBehind():
             return _not_now(error)
         case _:
             return Failure(
@@ -319,7 +330,9 @@ def _rate_limited(error: RateLimited) -> Failure:
     )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
+def _not_now(
+    error: LostRace | Unavailable | Overloaded | SearchTooBroad | ProjectionBehind,
+) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -360,4 +373,13 @@ def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Fai
                 "as by an exact value or by when customers were created.",
                 param="query",
                 headers=_SHED,
+            )
+        case ProjectionBehind():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message=str(error),
+                param="as_of",
+                headers=_RETRY_LATER,
             )

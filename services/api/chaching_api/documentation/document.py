@@ -35,7 +35,7 @@ from chaching_api.errors import (
     failure_of,
 )
 from chaching_api.expansions import Expansions, expandable
-from chaching_api.requests import OWN_VERSION
+from chaching_api.requests import OWN_VERSION, REASON
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -72,6 +72,7 @@ text where a text is wanted. Parameters of a POST may stand in the query too.
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
     "Events": "What happened to customers, for good and in order.",
+    "Audit": "What happened to a customer, who asked for it, and how it stood then.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }
@@ -155,6 +156,8 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
     names = ["Stripe-Version"]
     if operation.method == "post":
         names.insert(0, "Idempotency-Key")
+    if operation.method != "get":
+        names.append(REASON)
     if "ETag" in operation.headers:
         names.append("If-None-Match")
     yield from ({"$ref": f"#/components/parameters/{name}"} for name in names)

@@ -13,6 +13,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 from msgspec import UnsetType
 
+from chaching.domain.changes import Change
 from chaching.domain.customer_object import (
     AddressObject,
     CustomerObject,
@@ -22,6 +23,7 @@ from chaching.domain.customer_object import (
     ShippingObject,
 )
 from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching.history import CustomerDiff, DiffSide, HistoryEntry, Who, Why
 from chaching.public_event import PUBLIC_TYPES
 from chaching_api.documentation.expanded import (
     DEFAULT_PAYMENT_METHOD,
@@ -36,6 +38,7 @@ from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
 from chaching_api.documentation.words import ATTRIBUTES
 from chaching_api.errors import ErrorEnvelope, ErrorFields
 from chaching_api.event_object import EventData, EventObject, EventRequest
+from chaching_api.event_parameters import EVENT_ID_PATTERN
 from chaching_api.parameter_types import (
     INT64_MAX,
     INT64_MIN,
@@ -48,7 +51,6 @@ from chaching_api.parameters import (
     CUSTOM_FIELDS_MAX,
     CUSTOMER_ID_PATTERN,
     EMAIL_CHARACTERS_MAX,
-    EVENT_ID_PATTERN,
     INVOICE_PREFIX_PATTERN,
     NAME_CHARACTERS_MAX,
     PHONE_CHARACTERS_MAX,
@@ -66,6 +68,12 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "Event": EventObject,
     "EventData": EventData,
     "EventRequest": EventRequest,
+    "Change": Change,
+    "CustomerDiff": CustomerDiff,
+    "DiffSide": DiffSide,
+    "HistoryEntry": HistoryEntry,
+    "Who": Who,
+    "Why": Why,
     "Error": ErrorEnvelope,
     "ErrorFields": ErrorFields,
 }
@@ -96,6 +104,17 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.next_invoice_sequence": {"format": "int64", "minimum": 1, "maximum": INT64_MAX},
     "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
     "Customer.updated": _UNIX_S,
+    "CustomerDiff.object": {"const": "customer_diff"},
+    "CustomerDiff.customer": _ID,
+    "DiffSide.position": {"minimum": 1, "maximum": INT64_MAX},
+    "DiffSide.time": {"format": "date-time"},
+    "DiffSide.version": {"minimum": 0},
+    "HistoryEntry.object": {"const": "history_entry"},
+    "HistoryEntry.customer": _ID,
+    "HistoryEntry.position": {"minimum": 1, "maximum": INT64_MAX},
+    "HistoryEntry.time": {"format": "date-time"},
+    "HistoryEntry.type": {"enum": list(PUBLIC_TYPES.values())},
+    "HistoryEntry.version": {"minimum": 1},
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
     "DeletedCustomer.id": _ID,

@@ -15,8 +15,8 @@ import msgspec
 from chaching.envelope import START, Position
 from chaching.eventstore.lookups import AccountMode, EventWalk
 from chaching.public_event import PUBLIC_TYPES
+from chaching_api.event_parameters import EventListInput
 from chaching_api.parameter_types import INT64_MAX
-from chaching_api.parameters import EventListInput
 
 END: Final = Position(INT64_MAX)
 ANY: Final = "*"

@@ -16,12 +16,13 @@ from aiohttp import web
 
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.lookups import AccountMode, EventLookups, EventPage
-from chaching_api import parameters
+from chaching_api import event_parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import bounded
 from chaching_api.errors import NoSuchCursor, NoSuchEvent
 from chaching_api.event_object import render_event
-from chaching_api.parameters import EVENT_ID_PATTERN, EventListInput, Seconds
+from chaching_api.event_parameters import EVENT_ID_PATTERN, EventListInput
+from chaching_api.parameter_tables import Seconds
 from chaching_api.reads.event_walk import Stretch, event_walk_of
 from chaching_api.requests import Call, read_call
 
@@ -57,12 +58,12 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 
     async def retrieve(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, READ)
-        parameters.read_event_retrieve(call.tree)
+        event_parameters.read_event_retrieve(call.tree)
         return render_event(await self._find(call, request.match_info["event"]))
 
     async def list(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, READ)
-        wanted = parameters.read_event_list(call.tree)
+        wanted = event_parameters.read_event_list(call.tree)
         cursor = await self._cursor(call, wanted)
         walk = event_walk_of(_whose(call), wanted, cursor, await self._stretch(wanted.created))
         page = EventPage() if walk is None else await self.lookups.page(walk)
