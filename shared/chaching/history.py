@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from chaching import envelope
-from chaching.broker.messages import MESSAGE_TYPES
 from chaching.domain.changes import Change, changes_between, changes_of
 from chaching.domain.ids import CustomerId, EventId, KeyId, RequestId
 from chaching.envelope import NO_VERSION, Position, RecordedEvent, Version
+from chaching.public_event import PUBLIC_TYPES
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ def entry_of(recorded: RecordedEvent) -> HistoryEntry:
         livemode=recorded.key.livemode,
         position=recorded.position,
         time=spelled_time(recorded.recorded_at),
-        type=MESSAGE_TYPES[recorded.type],
+        type=PUBLIC_TYPES[recorded.type],
         version=recorded.version,
         who=Who(
             client_address=metadata.client_address,

@@ -26,7 +26,8 @@ from chaching.eventstore.past import PastEvents, Recorded
 from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, ProjectionBehind
 from chaching_api.moments import CLOCKS_APART_MAX_S
-from chaching_api.parameters import ListInput, Seconds
+from chaching_api.parameter_tables import Seconds
+from chaching_api.parameters import ListInput
 from chaching_api.places import Place
 from chaching_api.reads import lists, past_lists
 from chaching_api.reads.lists import Lists

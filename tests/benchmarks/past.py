@@ -26,8 +26,9 @@ from chaching.history import entry_of
 from chaching.local.errors import LocalError
 from chaching.schema.migrations import migrate
 from chaching_api.errors import Malformed
+from chaching_api.event_parameters import HistoryInput
 from chaching_api.moments import AtPosition, AtVersion, Until
-from chaching_api.parameters import HistoryInput, ListInput
+from chaching_api.parameters import ListInput
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.past import Past
 from chaching_api.reads.past_lists import PastLists

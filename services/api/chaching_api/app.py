@@ -10,6 +10,7 @@ from aiohttp import web
 
 from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
+from chaching.eventstore.lookups import EventLookups
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching_api.authentication import Authenticator
@@ -29,6 +30,7 @@ from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import PATH as SEARCH_PATH
 from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
+from chaching_api.resources.events import Events
 from chaching_api.resources.health import Health
 
 
@@ -81,11 +83,13 @@ def create_app(dependencies: Dependencies) -> web.Application:
         searches=CustomerSearches(dependencies.searches),
         store=store,
     )
+    events = Events(authenticator=authenticator, lookups=EventLookups(database))
     app.add_routes(
         [
             *search.routes(),  # before the routes with a customer's id
             *customers.routes(),
             *lists.routes(),
+            *events.routes(),
             *history.routes(),
             *Health(database).routes(),
             *documentation.routes(),

@@ -17,6 +17,7 @@ from chaching.domain.customer import (
     PaymentMethodNotAttached,
     Rejected,
     ShippingIncomplete,
+    similar_object,
 )
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
@@ -73,7 +74,17 @@ class BodyTooSlow(Malformed):
 
 
 class NoSuchCursor(Malformed):
-    """A list is to go on from a customer that never existed; answered with resource_missing."""
+    """A list is to go on from what never existed; answered with resource_missing."""
+
+
+class NoSuchEvent(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The account has no event with this id in the key's mode."""
+
+    param: Final = "id"
+
+    def __init__(self, event_id: str, *, similar_in: bool | None = None) -> None:
+        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
+        super().__init__(f"No such event: '{event_id}'{hint}")
 
 
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
@@ -202,7 +213,9 @@ def failure_of(error: Exception) -> Failure:
             return _malformed(error)
         case Rejected():
             return _rejected(error)
-        case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
+        case (
+            NotAuthenticated() | NotAllowed() | UnknownUrl() | NoSuchEvent() | IdempotencyMismatch()
+        ):
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
@@ -254,7 +267,7 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _refused(
-    error: NotAuthenticated | NotAllowed | UnknownUrl | IdempotencyMismatch,
+    error: NotAuthenticated | NotAllowed | UnknownUrl | NoSuchEvent | IdempotencyMismatch,
 ) -> Failure:
     match error:
         case IdempotencyMismatch():
@@ -289,6 +302,15 @@ def _refused(
                 code="invalid_request",
                 message=str(error),
                 reason="url_unknown",
+                headers=_NO_RETRY,
+            )
+        case NoSuchEvent():
+            return Failure(
+                status=404,
+                type="invalid_request_error",
+                code="resource_missing",
+                message=str(error),
+                param=error.param,
                 headers=_NO_RETRY,
             )
 

@@ -9,12 +9,16 @@ import click
 import msgspec
 
 from chaching.cli.audit import audit
-from chaching.cli.audit_replay import replay
+from chaching.cli.audit_replay import replay as audit_replay
+from chaching.cli.completion import completion
+from chaching.cli.events import events
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
 from chaching.cli.projection import projection
+from chaching.cli.replay import replay
 from chaching.eventstore.api_keys import KeyRefused
+from chaching.eventstore.selection import LogUnreadable
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
@@ -40,7 +44,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
+    except (LocalError, KeyRefused, LogUnreadable, OSError, *DATABASE_FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -96,6 +100,6 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-audit.add_command(replay)
-for group in (audit, keys, projection):
-    chaching.add_command(group)
+audit.add_command(audit_replay)
+for command in (audit, completion, events, keys, projection, replay):
+    chaching.add_command(command)

@@ -65,10 +65,13 @@ Execute. A service started with `make run` knows the key `sk_test_12345`.
 **Bodies** are forms with brackets, as in `address[line1]=…`, or JSON of the same structure. In \
 JSON, `null` is what an empty value is in a form: it unsets. Numbers and booleans count as their \
 text where a text is wanted. Parameters of a POST may stand in the query too.
+
+**Events.** Every change is also published for other services: [how to subscribe](/docs/events).
 """
 
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
+    "Events": "What happened to customers, for good and in order.",
     "Audit": "What happened to a customer, who asked for it, and how it stood then.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
@@ -294,11 +297,7 @@ def _expansions() -> Iterator[tuple[str, Schema]]:
     tables = [table for o in OPERATIONS for table in (o.query, o.body or {})]
     roots = {p.root for table in tables for p in table.values() if isinstance(p, Expansions)}
     for root in sorted(roots):
-        yield (
-            expansion_name(root),
-            {
-                "type": "string",
-                "description": "A path that `expand[]` takes.",
-                "enum": sorted(expandable(root)),
-            },
-        )
+        paths = sorted(expandable(root))
+        told = "A path that `expand[]` takes." if paths else "Nothing in it can be expanded."
+        named: Schema = {"enum": paths} if paths else {"not": {}}
+        yield expansion_name(root), {"type": "string", "description": told, **named}

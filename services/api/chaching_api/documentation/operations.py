@@ -11,11 +11,14 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from chaching_api import parameters
+from chaching_api import event_parameters, parameters
 from chaching_api.documentation.assets import ASSETS
 from chaching_api.documentation.expanded import component
 from chaching_api.documentation.schemas import Schema
-from chaching_api.parameters import CUSTOMER_ID_PATTERN, Table
+from chaching_api.event_parameters import EVENT_ID_PATTERN
+from chaching_api.parameter_tables import Table
+from chaching_api.parameters import CUSTOMER_ID_PATTERN
+from chaching_api.requests import OWN_VERSION
 
 Method: TypeAlias = Literal["get", "post", "delete"]
 
@@ -27,6 +30,7 @@ REFUSED: Final = (400, 401, 403, 413, 429, 500, 503)
 REFUSED_WITH_ID: Final = (400, 401, 403, 404, 413, 429, 500, 503)
 PUBLIC: Final = (400, 500)
 
+EVENT_PATH: Final[Schema] = {"type": "string", "pattern": f"^{EVENT_ID_PATTERN}$"}
 CUSTOMER_PATH: Final[Schema] = {"type": "string", "pattern": f"^{CUSTOMER_ID_PATTERN}$"}
 
 
@@ -139,6 +143,20 @@ _DELETED: Final[Mapping[str, object]] = {
     "object": "customer",
     "deleted": True,
 }
+_EVENT: Final[Mapping[str, object]] = {
+    "id": "evt_NffrFeUfNV2HibLkdIwHu2",
+    "object": "event",
+    "api_version": OWN_VERSION,
+    "created": 1680894120,
+    "data": {
+        "object": {**_CUSTOMER, "name": "Jenny Rosen-Smith", "updated": 1680894120},
+        "previous_attributes": {"name": "Jenny Rosen"},
+    },
+    "livemode": False,
+    "pending_webhooks": 0,
+    "request": {"id": "req_8Kk1vXhRZn4TqB", "idempotency_key": None},
+    "type": "customer.updated",
+}
 
 _CHANGE: Final = {"attribute": "name", "old": "Jenny Rosen", "new": "Jenny Doe"}
 _ENTRY: Final[Mapping[str, object]] = {
@@ -219,7 +237,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "its deletion: what changed, leaf by leaf, who asked and why.",
         right="audit",
         path_parameters={"customer": CUSTOMER_PATH},
-        query=parameters.HISTORY,
+        query=event_parameters.HISTORY,
         answers=component("CustomerHistory"),
         answer_example={
             "object": "list",
@@ -239,7 +257,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "one. From before it was created, every value differs from null.",
         right="audit",
         path_parameters={"customer": CUSTOMER_PATH},
-        query=parameters.DIFF,
+        query=event_parameters.DIFF,
         answers=component("CustomerDiff"),
         answer_example=_DIFF,
         errors=REFUSED_WITH_ID,
@@ -325,6 +343,41 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     Operation(
         method="get",
+        path="/v1/events",
+        name="list_events",
+        group="Events",
+        summary="List events",
+        description="Answers a page of what happened to customers, the newest first, deleted ones "
+        "included, as far back as there are any. A list after a write shows it. To go on, give the "
+        "id of the page's last event as `starting_after`; to see what is new, that of its first "
+        "as `ending_before`.",
+        right="events:read",
+        query=event_parameters.EVENT_LIST,
+        answers=component("EventList"),
+        answer_example={
+            "object": "list",
+            "data": [_EVENT],
+            "has_more": False,
+            "url": "/v1/events",
+        },
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events/{event}",
+        name="retrieve_event",
+        group="Events",
+        summary="Retrieve an event",
+        description="Answers an event, with the customer as it stood after it.",
+        right="events:read",
+        path_parameters={"event": EVENT_PATH},
+        query=event_parameters.EVENT_RETRIEVE,
+        answers=component("Event"),
+        answer_example=_EVENT,
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
         path="/healthz",
         name="is_live",
         group="Health",
@@ -351,6 +404,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         HTML,
     ),
     _page(
+        "/docs/events",
+        "read_how_to_subscribe",
+        "Read how to subscribe to events",
+        "A page on the messages that other services receive, with a program to begin with.",
+        HTML,
+    ),
+    _page(
         "/docs/errors",
         "read_error_codes",
         "Read what the error codes mean",
@@ -362,6 +422,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "read_document",
         "Read this document",
         "The OpenAPI document of this service.",
+        JSON,
+    ),
+    _page(
+        "/asyncapi.json",
+        "read_events_document",
+        "Read the document of the events",
+        "The AsyncAPI document of the messages that other services receive.",
         JSON,
     ),
     Operation(

@@ -121,7 +121,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             case Integer():
                 return self._integer(parameter)
             case Clamped(default=default):
-                return {**self._integer(Integer()), "default": default}
+                return {"type": "integer", "default": default}
             case _:
                 return self._text(parameter)
 

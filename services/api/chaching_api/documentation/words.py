@@ -88,6 +88,28 @@ PARAMETERS: Final[Mapping[str, str]] = {
     **{f"{at}.{k}": v for at in ("address", "shipping.address") for k, v in _LINES.items()},
     **{f"{at}.{k}": v for at in ("tax_id_data", "tax.tax_ids") for k, v in _ONE_TAX_ID.items()},
     "customer": "The customer's id, as in `cus_123456789`.",
+    "event": "The event's id, as in `evt_1MtHbELkdIwHu7ixl4OzzPMv`.",
+    "list_events/created": "Only events that happened at this time in unix seconds, or within "
+    "these bounds.",
+    "list_events/created.gt": "Happened after this time.",
+    "list_events/created.gte": "Happened at or after this time.",
+    "list_events/created.lt": "Happened before this time.",
+    "list_events/created.lte": "Happened at or before this time.",
+    "list_events/delivery_success": "Only events that all webhooks have received, or with `false` "
+    "the others. There are no webhooks, so `false` finds none.",
+    "list_events/ending_before": "An event's id: the page ends just before it. Not together with "
+    "`starting_after`.",
+    "list_events/starting_after": "An event's id: the page starts just after it. Not together "
+    "with `ending_before`.",
+    "list_events/limit": "How many events to answer, 10 if not given. What is below 1 counts as "
+    "1, what is above 100 as 100.",
+    "list_events/type": "Only events of this type, as in `customer.updated`; `*` stands for any "
+    "characters, as in `customer.*`. Not together with `types`.",
+    "list_events/types": "Only events of one of up to 20 types; `*` as in `type`.",
+    "list_events/expand": "Nothing in an event can be expanded: it shows its object as messages "
+    "do.",
+    "retrieve_event/expand": "Nothing in an event can be expanded: it shows its object as "
+    "messages do.",
     "file": "The name of one of the page's own files.",
     "as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, `version:3` or "
     "`position:17`. A time means the end of what it names: of that day, that second, that tenth of "
@@ -204,6 +226,23 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "`shipping[address][line1]`.",
     "ErrorFields.reason": "The finer cause. More may be added.",
     "ErrorFields.type": "The family that clients make their exceptions of.",
+    "Event": "Something that happened to a customer. An event never changes and is never deleted.",
+    "Event.id": "The event's id, the same as in its message. Take it as opaque.",
+    "Event.object": "The kind of the object: always `event`.",
+    "Event.api_version": "The version in which `data` is rendered.",
+    "Event.created": "When it happened, in unix seconds.",
+    "Event.data": "What the event is about.",
+    "Event.livemode": "True in live mode, false in test mode.",
+    "Event.pending_webhooks": "How many webhooks have not received it yet; there are none.",
+    "Event.request": "The request that caused the event.",
+    "Event.type": "What happened.",
+    "EventData": "The customer with and before an event.",
+    "EventData.object": "The customer as it stood after the event; when it was deleted, as it was.",
+    "EventData.previous_attributes": "Only of `customer.updated`: the old values of what changed; "
+    "of objects only the keys that did, and null for a key of metadata that is new.",
+    "EventRequest": "The request that caused an event.",
+    "EventRequest.id": "The request's id, which was answered as `Request-Id`.",
+    "EventRequest.idempotency_key": "The idempotency key that it came with.",
     "HistoryEntry": "One event in the life of a customer.",
     "HistoryEntry.id": "The event's id.",
     "HistoryEntry.object": "The kind of the object: always `history_entry`.",

@@ -11,12 +11,12 @@ from chaching.domain.ids import CustomerId
 from chaching.envelope import NO_VERSION
 from chaching.eventstore.store import EventStore
 from chaching.history import CustomerDiff, HistoryEntry, diff_of, entry_of
-from chaching_api import parameters
+from chaching_api import event_parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import bounded
 from chaching_api.errors import Malformed
+from chaching_api.event_parameters import DiffInput
 from chaching_api.moments import refuse_future
-from chaching_api.parameters import DiffInput
 from chaching_api.reads.past import Past
 from chaching_api.requests import AUDIT, Call, customer_id_of, read_call
 from chaching_api.resources.missing import missing
@@ -50,7 +50,7 @@ class CustomerHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     async def history(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
-        wanted = parameters.read_history(call.tree)
+        wanted = event_parameters.read_history(call.tree)
         key = call.stream(customer_id_of(request))
         page = await self.past.page(key, wanted)
         if page is None:
@@ -65,7 +65,7 @@ class CustomerHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     async def diff(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
-        wanted = parameters.read_diff(call.tree)
+        wanted = event_parameters.read_diff(call.tree)
         refuse_future(wanted.start, call.at, "from")
         refuse_future(wanted.end, call.at, "to")
         return _encode(await self._diff(call, customer_id_of(request), wanted))
