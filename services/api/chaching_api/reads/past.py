@@ -5,9 +5,9 @@ a retrieve answered then. Which one it is costs a few look-ups by key however lo
 are: positions and versions have no gaps, so times and positions are found by halving.
 
 A page of a history is a range of versions. It is read in chunks and ends early when its events are
-large, so what one request holds in memory has a limit. An event's id as a cursor is looked for
-among the customer's own events; so pages wait in a line, and those of long streams keep no sessions
-from others.
+large, so what one request holds in memory has a limit. An event's id as a cursor tells its version;
+one that does not is looked for among the customer's own events. So pages wait in a line, and those
+of long streams keep no sessions from others.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from chaching.domain.ids import told_by_event_id
 from chaching.envelope import (
     NO_VERSION,
     START,
@@ -153,12 +154,21 @@ class Past:
         if digits != text and digits.isascii() and digits.isdigit():
             if len(digits) <= CURSOR_DIGITS_MAX and 1 <= int(digits) <= newest:
                 return Version(int(digits))
-        elif (version := await self._events.find_version(key, text)) is not None:
+        elif (version := await self._version_of(key, text)) is not None:
             return version
         raise NoSuchCursor(
             f"No such event of this customer: '{shortened(text, SHOWN_NAME_CHARACTERS_MAX)}'",
             param=param,
         )
+
+    async def _version_of(self, key: StreamKey, event_id: str) -> Version | None:
+        """Return at which version an event stands; most ids tell it, the others are looked for."""
+        told = told_by_event_id(event_id)
+        if told is None:
+            return await self._events.find_version(key, event_id)
+        customer_id, version = told
+        event = await self._at_version(key, Version(version)) if customer_id == key.id else None
+        return None if event is None or event.event_id != event_id else event.version
 
     async def _at_version(self, key: StreamKey, version: Version) -> RecordedEvent | None:
         if version == NO_VERSION:
