@@ -26,6 +26,7 @@ TABLE_RIGHTS: Final = (
 GRANTED: Final = {
     ("chaching_gateway", "event_store.api_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.checkpoints"): {"SELECT"},
+    ("chaching_gateway", "event_store.event_blocks"): {"SELECT"},
     ("chaching_gateway", "event_store.events"): {"SELECT"},
     ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
@@ -49,6 +50,7 @@ GRANTED: Final = {
 EXECUTABLE: Final = {
     ("chaching_gateway", "event_store.append_events"),
     ("chaching_gateway", "event_store.forget_idempotency_keys"),
+    ("chaching_gateway", "event_store.seal_blocks"),
 }
 SCHEMAS: Final = {
     ("chaching_gateway", "event_store"),
@@ -61,7 +63,7 @@ SCHEMAS: Final = {
     ("chaching_relay", "schema_history"),
 }
 LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
-CHECKPOINTS: Final = ("projection.customers", "projection.search", "relay")
+CHECKPOINTS: Final = ("event_blocks", "projection.customers", "projection.search", "relay")
 
 
 @asynccontextmanager

@@ -8,11 +8,14 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.cli.audit import audit
+from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
 from chaching.cli.events import events
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.projection import projection
 from chaching.cli.replay import replay
 from chaching.eventstore.api_keys import KeyRefused
 from chaching.eventstore.selection import LogUnreadable
@@ -97,5 +100,6 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-for command in (completion, events, keys, replay):
+audit.add_command(audit_replay)
+for command in (audit, completion, events, keys, projection, replay):
     chaching.add_command(command)
