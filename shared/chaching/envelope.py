@@ -1,7 +1,7 @@
 """What is stored around an event, and the one place where events become bytes and back.
 
 A stored event is never rewritten: ``decode`` lifts old schema versions to the present one. Here
-personal values are in the clear; the event store seals them beneath (see ``eventstore.sealing``).
+personal values are in the clear; the event store encrypts them beneath (``eventstore.encryption``).
 
 Besides the event the customer after it is stored (``state``), except with the first event of a
 stream, whose fold is as near. So the newest event alone tells how a customer stands.
@@ -53,7 +53,11 @@ class StreamKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who asked for a change, from where and in which request. Holds no customer's data."""
+    """Who asked for a change, from where, in which request and why.
+
+    Holds no customer's data, unless a caller writes some into ``reason``. Older events have neither
+    that nor ``key_kind``.
+    """
 
     request_id: RequestId
     key_id: KeyId | None = None
@@ -61,6 +65,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_address: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    key_kind: str | None = None
+    reason: str | None = None
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +110,10 @@ class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it stands in the log; ``previous_position`` is the same stream's, 0 for none."""
+    """An event as it stands in the log; ``previous_position`` is the same stream's, 0 for none.
+
+    ``erased``: personal values that it had are blank, since its customer was erased by now.
+    """
 
     position: Position
     key: StreamKey
@@ -117,6 +126,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None
     metadata: str
     recorded_at: datetime
+    erased: bool = False
 
 
 class Undecodable(Exception):  # noqa: N818 - says what the event is

@@ -18,7 +18,6 @@ from tests.support.customers import created
 from tests.support.openapi import nodes
 
 from chaching.broker.messages import (
-    MESSAGE_TYPES,
     SCHEMA_VERSION,
     MessageHeaders,
     encode,
@@ -27,6 +26,7 @@ from chaching.broker.messages import (
 from chaching.broker.topology import names_under
 from chaching.domain.customer import Event, decide, fold
 from chaching.domain.customer_object import CustomerObject
+from chaching.public_event import PUBLIC_TYPES
 from chaching_api.documentation.events import schemas
 from chaching_api.documentation.events.document import encoded_document
 from chaching_api.documentation.events.examples import examples
@@ -64,7 +64,7 @@ def test_every_component_is_used() -> None:
 
 
 def test_the_document_tells_every_type_of_message_and_no_other() -> None:
-    types = list(MESSAGE_TYPES.values())
+    types = list(PUBLIC_TYPES.values())
     assert list(MESSAGES) == types
     assert [told["name"] for told in MESSAGES.values()] == types
     assert list(examples()) == types

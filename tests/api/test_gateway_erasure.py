@@ -8,6 +8,7 @@ from http import HTTPMethod
 
 import msgspec
 import pytest
+from tests.api.auditing import as_of, auditor_of, diff, entries
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Answer, Client, gateway_on, store_key
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.searchable import Projector, assert_entries_are_of_the_rows, projecting
@@ -109,6 +110,30 @@ async def test_the_history_still_lists_who_when_and_what_kind_of_change(
     assert erased.reason == "request"
 
 
+async def test_looking_back_at_an_erased_customer_shows_what_happened_without_values(
+    eraser: Client, database_url: str
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane&balance=5")
+    await eraser.update(ID, "email=jane@example.com&metadata[pet]=cat&balance=7")
+    await erase(eraser, form="reason=request")
+    auditor = await auditor_of(eraser, database_url)
+    created, updated, erased = await entries(auditor, ID)
+    assert [entry["erased"] for entry in (created, updated, erased)] == [True] * 3
+    assert "name" not in [change["attribute"] for change in created["changes"]]
+    assert updated["changes"] == [
+        {"attribute": "balance", "old": 5, "new": 7},
+        {"attribute": "email", "old": None, "new": None},
+        {"attribute": "metadata", "old": None, "new": None},
+    ]
+    assert erased["changes"] == [{"attribute": "erased", "old": None, "new": True}]
+    assert (erased["type"], erased["why"]["reason"]) == ("customer.erased", "request")
+    then = (await as_of(auditor, ID, "version:2")).json
+    assert (then["name"], then["email"], then["metadata"], then["balance"]) == (None, None, {}, 7)
+    assert (await as_of(auditor, ID, "version:3")).json == STUB
+    between = (await diff(auditor, ID, "from=version:2&to=version:3")).json
+    assert between["changes"] == erased["changes"]
+
+
 async def test_the_data_key_is_destroyed_with_the_event_and_stays_so(
     eraser: Client, database: Database
 ) -> None:
@@ -193,7 +218,7 @@ async def test_a_reason_is_one_of_a_list(eraser: Client, form: str, param: str) 
     assert (await eraser.retrieve(ID)).json["name"] == "Jane"
 
 
-async def test_a_customer_with_values_from_before_they_were_sealed_is_not_said_to_be_erased(
+async def test_a_customer_with_values_from_before_they_were_encrypted_is_not_said_to_be_erased(
     eraser: Client, database: Database, store: EventStore
 ) -> None:
     await eraser.create(f"id={ID}&name=Jane")

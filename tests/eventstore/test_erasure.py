@@ -16,8 +16,8 @@ from chaching.domain.ids import CustomerId
 from chaching.domain.values import Details
 from chaching.envelope import START, PendingEvent, Undecodable, decode_event
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import DESTROYED, Keyring
 from chaching.eventstore.errors import Conflict, WrongMasterKey
-from chaching.eventstore.sealing import DESTROYED, Keyring
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore, Loaded
 
@@ -114,13 +114,13 @@ async def test_a_create_that_is_sent_again_keeps_its_first_key(
     database: Database, store: EventStore
 ) -> None:
     event = creation("cus_1")
-    sealed = [KEYRING.seal(event) for _ in range(2)]
-    for one in sealed:
+    encrypted = [KEYRING.encrypt(event) for _ in range(2)]
+    for one in encrypted:
         arguments = list(columns([one.pending]))
         arguments[-1] = [one.new_data_key]
         await database.fetch(APPEND, *arguments)
-    assert sealed[0].new_data_key != sealed[1].new_data_key
-    assert await wrapped(database) == sealed[0].new_data_key
+    assert encrypted[0].new_data_key != encrypted[1].new_data_key
+    assert await wrapped(database) == encrypted[0].new_data_key
     [recorded] = await store.read_all(START)
     assert recorded.payload == event.payload
 
@@ -165,7 +165,7 @@ async def test_a_key_that_is_destroyed_while_others_are_wrapped_anew_stays_so(
 # --- Master keys --------------------------------------------------------------------------------
 
 
-async def test_nothing_is_sealed_with_a_master_key_that_the_database_does_not_know(
+async def test_nothing_is_encrypted_with_a_master_key_that_the_database_does_not_know(
     database: Database, store: EventStore
 ) -> None:
     await append(store, created("cus_1", Details(name="Jane")))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
+import os
+import sys
 from collections.abc import AsyncGenerator
 from http import HTTPMethod
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from tests.support.acknowledged import assert_log_is_dense
 from tests.support.brokers import history_up_to
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Client, store_key
-from tests.support.keyrings import KEYRING
+from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.service import Service, service
 from tests.support.stored import dump_of, files_with, found_in
@@ -31,6 +34,10 @@ CANARIES: Final = 100
 ERASER: Final = "sk_test_eraser"
 STUB: Final = {"id": ID, "object": "customer", "deleted": True, "erased": True}
 LINES: Final = ("line1", "line2", "city", "state", "postal_code", "country")
+COMMANDS: Final = (
+    f"audit replay {ID} --format json",
+    "events tail --since 1 --no-follow --format json",
+)
 CREATE_KEY: Final = "the-key-of-the-create"
 UPDATE_KEY: Final = "the-key-of-the-update"
 BYTES: Final = """
@@ -99,6 +106,39 @@ async def said(client: Client, requests: dict[str, str]) -> str:
     return "\n".join(answer.body.decode() for answer in answers)
 
 
+async def looked_back(client: Client) -> dict[str, str]:
+    """Return what is answered about the past of the customer, by what was asked."""
+    expanded = "&".join(f"expand[]={name}" for name in ("tax", "tax_ids"))
+    asked = {
+        "history": [f"{CUSTOMERS}/{ID}/history?limit=100"],
+        "as of": [f"{CUSTOMERS}/{ID}?as_of=version:{n}&{expanded}" for n in (1, 2)],
+        "list as of": [f"{CUSTOMERS}?as_of=position:{n}" for n in (1, 2)],
+        "difference": [f"{CUSTOMERS}/{ID}/diff?from=version:{n}&to=version:2" for n in (0, 1)],
+        "events": ["/v1/events?limit=100"],
+    }
+    said: dict[str, str] = {}
+    for what, paths in asked.items():
+        answers = [await client.send(HTTPMethod.GET, path) for path in paths]
+        assert {answer.status for answer in answers} == {200}, answers
+        said[what] = "\n".join(answer.body.decode() for answer in answers)
+    return said
+
+
+async def told_by_commands(whole: Service) -> dict[str, str]:
+    """Return what those are shown who run the service."""
+    environ = {"DATABASE_URL": whole.postgres.admin_url, "MASTER_KEY": MASTER_KEY}
+    program = Path(sys.executable).with_name("chaching")
+    shown: dict[str, str] = {}
+    for command in COMMANDS:
+        ran = await asyncio.create_subprocess_exec(
+            program, *command.split(), env=os.environ | environ, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await ran.communicate()
+        assert ran.returncode == 0
+        shown[command] = said.decode()
+    return shown
+
+
 async def history(whole: Service, head: int) -> str:
     """Return all bodies that the stream for new subscribers keeps."""
     kept = await history_up_to(whole.rabbitmq.url, topology.PREFIX, Position(head))
@@ -146,6 +186,12 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
         streamed = found_in(await history(whole, 3), planted)
         on_disk = set[str]().union(*files_with(whole.folder / "rabbitmq", planted).values())
         assert answered == streamed == on_disk == set(planted)
+        past = await looked_back(client)
+        assert found_in(past["history"], planted) == set(planted)
+        assert found_in(past["as of"], planted) == set(planted)
+        shown = past | await told_by_commands(whole)
+        for what, text in shown.items():
+            assert len(found_in(text, planted)) >= len(planted) // 3, what
         dumped = found_in(await dump_of(database, whole.postgres.admin_url), planted)
         assert dumped > set(planted[len(planted) // 2 + 2 :])  # what the read model shows
         assert not _logged(whole, planted)
@@ -160,6 +206,9 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
         await whole.settled(database)
 
         assert not found_in(await said(client, requests), planted)
+        for what, text in (await looked_back(client) | await told_by_commands(whole)).items():
+            assert ID in text, what
+            assert not found_in(text, planted), what
         assert not found_in(await history(whole, 5), planted)
         assert not found_in(await dump_of(database, whole.postgres.admin_url), planted)
         assert files_with(whole.folder / "rabbitmq", planted) == {}

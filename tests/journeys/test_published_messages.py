@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 from chaching.broker import topology
 from chaching.broker.connection import connected
-from chaching.broker.messages import MESSAGE_TYPES
+from chaching.public_event import PUBLIC_TYPES
 from chaching_api.boundary import JSON
 from chaching_api.relay import Relay
 
@@ -139,7 +139,7 @@ async def test_every_message_is_as_the_document_says(
             await eventually(lambda: stream.has(count), "every message came from the stream")
     for source in (mailbox.messages, stream.messages):
         assert [arrived.headers["position"] for arrived in source] == list(range(1, count + 1))
-        assert {a.headers["cloudEvents:type"] for a in source} == set(MESSAGE_TYPES.values())
+        assert {a.headers["cloudEvents:type"] for a in source} == set(PUBLIC_TYPES.values())
         for arrived in source:
             assert message_misfits(arrived.headers, body_of(arrived)) == []
             assert_properties_are_as_told(arrived)
@@ -175,7 +175,7 @@ def assert_is_a_cloud_event(arrived: Arrived) -> None:
     assert event.get_specversion() == "1.0"
     assert event.get_id() == arrived.message_id
     assert event.get_source().startswith("urn:uuid:")
-    assert event.get_type() in MESSAGE_TYPES.values()
+    assert event.get_type() in PUBLIC_TYPES.values()
     assert event.get_subject() == body_of(arrived)["object"]["id"]
     assert event.get_datacontenttype() == "application/json"
     time = event.get_time()

@@ -12,6 +12,7 @@ from chaching.domain.customer import (
     CreateCustomer,
     Customer,
     DeleteCustomer,
+    EraseCustomer,
     Event,
     UpdateCustomer,
     decide,
@@ -61,6 +62,10 @@ def updated(customer_id: str, details: Details) -> UpdateCustomer:
 
 def deleted(customer_id: str) -> DeleteCustomer:
     return DeleteCustomer(id=CustomerId(customer_id), at=AT + 2)
+
+
+def erased(customer_id: str) -> EraseCustomer:
+    return EraseCustomer(id=CustomerId(customer_id), at=AT + 3, reason="request")
 
 
 async def append(store: EventStore, command: Command) -> Appended:

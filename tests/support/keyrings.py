@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from chaching.eventstore.sealing import Keyring
+from chaching.eventstore.encryption import Keyring
 
 
 def master_key(word: str) -> str:

@@ -17,6 +17,7 @@ from chaching.domain.customer import (
     PaymentMethodNotAttached,
     Rejected,
     ShippingIncomplete,
+    similar_object,
 )
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
@@ -73,7 +74,17 @@ class BodyTooSlow(Malformed):
 
 
 class NoSuchCursor(Malformed):
-    """A list is to go on from a customer that never existed; answered with resource_missing."""
+    """A list is to go on from what never existed; answered with resource_missing."""
+
+
+class NoSuchEvent(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The account has no event with this id in the key's mode."""
+
+    param: Final = "id"
+
+    def __init__(self, event_id: str, *, similar_in: bool | None = None) -> None:
+        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
+        super().__init__(f"No such event: '{event_id}'{hint}")
 
 
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
@@ -125,17 +136,29 @@ class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outc
 
 
 class NotErasable(Exception):  # noqa: N818 - a refusal is a normal outcome
-    """Some of the customer's values were stored before values were sealed."""
+    """Some of the customer's values were stored before values were encrypted."""
 
     def __init__(self) -> None:
         super().__init__(
             "This customer cannot be erased: it was created before personal values were stored "
-            "sealed, so that destroying its key would leave them in the log. Nothing was changed."
+            "encrypted, so that destroying its key would leave them in the log. Nothing was "
+            "changed."
         )
 
 
 class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
+
+
+class ProjectionBehind(Exception):  # noqa: N818 - says how the read model is
+    """A list of the past would have gaps: the read model and its tail do not reach that far."""
+
+    def __init__(self, unseen_events: int) -> None:
+        super().__init__(
+            f"The read model is behind by more than can be looked at: {unseen_events} events are "
+            "missing for a list as of that moment. Please try again later, or ask as of an earlier "
+            "one."
+        )
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,12 +225,17 @@ def failure_of(error: Exception) -> Failure:
         case Rejected():
             return _rejected(error)
         case (
-            NotAuthenticated() | NotAllowed() | NotErasable() | UnknownUrl() | IdempotencyMismatch()
+            NotAuthenticated()
+            | NotAllowed()
+            | NotErasable()
+            | UnknownUrl()
+            | NoSuchEvent()
+            | IdempotencyMismatch()
         ):
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
-        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad() | ProjectionBehind():
             return _not_now(error)
         case _:
             return Failure(
@@ -255,7 +283,12 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _refused(
-    error: NotAuthenticated | NotAllowed | NotErasable | UnknownUrl | IdempotencyMismatch,
+    error: NotAuthenticated
+    | NotAllowed
+    | NotErasable
+    | UnknownUrl
+    | NoSuchEvent
+    | IdempotencyMismatch,
 ) -> Failure:
     match error:
         case IdempotencyMismatch():
@@ -300,6 +333,15 @@ def _refused(
                 reason="url_unknown",
                 headers=_NO_RETRY,
             )
+        case NoSuchEvent():
+            return Failure(
+                status=404,
+                type="invalid_request_error",
+                code="resource_missing",
+                message=str(error),
+                param=error.param,
+                headers=_NO_RETRY,
+            )
 
 
 def _rate_limited(error: RateLimited) -> Failure:
@@ -317,7 +359,9 @@ def _rate_limited(error: RateLimited) -> Failure:
     )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
+def _not_now(
+    error: LostRace | Unavailable | Overloaded | SearchTooBroad | ProjectionBehind,
+) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -358,4 +402,13 @@ def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Fai
                 "as by an exact value or by when customers were created.",
                 param="query",
                 headers=_SHED,
+            )
+        case ProjectionBehind():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message=str(error),
+                param="as_of",
+                headers=_RETRY_LATER,
             )

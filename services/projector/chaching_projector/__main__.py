@@ -5,8 +5,8 @@ Settings: DATABASE_URL and MASTER_KEY, and optionally AMQP_URL and LOG_LEVEL.
 
 from __future__ import annotations
 
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import WrongMasterKey
-from chaching.eventstore.sealing import Keyring
 from chaching.runtime import config, lifecycle, logs
 from chaching_projector.runner import Projector
 

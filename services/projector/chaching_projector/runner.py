@@ -38,9 +38,9 @@ from chaching.broker.messages import EventMessage
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Fenced, Unavailable, WrongMasterKey
 from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
-from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import BackOff, retried, supervised
 from chaching.runtime.logs import logger

@@ -12,10 +12,7 @@ same positions, and only this tells their messages apart. Beside them stand thos
 ``mode`` and, when known, ``traceparent``. ``schema_version`` is that of the message, not of the
 stored event: it grows only when a subscriber must change. The body is JSON:
 
-- ``object``: the customer after the event; with ``customer.deleted`` as it was, with
-  ``customer.erased`` and in what is said of it again later without its personal values;
-- ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
-  (a metadata key that is new shows null; ``updated`` never stands here);
+- ``object`` and, of an update, ``previous_attributes``: see ``public_event``;
 - ``attached``: what a customer shows only when expanded.
 """
 
@@ -23,20 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chaching import envelope
-from chaching.domain.customer import Customer, CustomerDeleted, CustomerUpdated
-from chaching.domain.customer_object import (
-    VISIBLE_ATTRIBUTES,
-    AddressObject,
-    RenderingOptionsObject,
-    ShippingObject,
-    customer_object,
-)
+from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode, mode_of
 from chaching.domain.values import ReconciliationMode, TaxId, ValidateLocation
 from chaching.envelope import (
@@ -47,20 +36,12 @@ from chaching.envelope import (
     Undecodable,
     Version,
 )
+from chaching.public_event import public_event_of
 
 SCHEMA_VERSION: Final = 1
 SOURCE_PREFIX: Final = "urn:uuid:"
-NO_LEAVES: Final[dict[str, str]] = {}  # how a change of an erased customer's metadata reads
 CONTENT_TYPE: Final = "application/json"
 PERSISTENT: Final = 2
-CUSTOMER_DELETED: Final = "customer.deleted"
-CUSTOMER_ERASED: Final = "customer.erased"
-MESSAGE_TYPES: Final = {
-    "CustomerCreated": "customer.created",
-    "CustomerUpdated": "customer.updated",
-    "CustomerDeleted": CUSTOMER_DELETED,
-    "CustomerErased": CUSTOMER_ERASED,
-}
 
 
 class AttachedTax(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,10 +128,6 @@ class MessageHeaders(msgspec.Struct, frozen=True, kw_only=True):
 _encode = msgspec.json.Encoder().encode
 _decode_body = msgspec.json.Decoder(MessageBody).decode
 
-_UNSET_ADDRESS: Final = dict.fromkeys(AddressObject.__struct_fields__)
-_UNSET_SHIPPING: Final = dict.fromkeys(ShippingObject.__struct_fields__)
-_UNSET_RENDERING: Final = dict.fromkeys(RenderingOptionsObject.__struct_fields__)
-
 
 def message_of(recorded: RecordedEvent) -> EventMessage:
     """Return what a stored event says to others.
@@ -158,24 +135,19 @@ def message_of(recorded: RecordedEvent) -> EventMessage:
     Raises:
         Undecodable: the event, the state beside it or its metadata cannot be read.
     """
-    event = envelope.decode_event(recorded)
-    [customer] = envelope.decode_customers([recorded])
-    metadata = envelope.decode_metadata(recorded)
-    shown = customer_object(customer)
-    if isinstance(event, CustomerDeleted) and not customer.deleted:
-        raise Undecodable("the state beside a CustomerDeleted is not deleted")
+    public = public_event_of(recorded)
     return EventMessage(
         position=recorded.position,
         previous_position=recorded.previous_position,
         key=recorded.key,
         version=recorded.version,
         event_id=recorded.event_id,
-        type=MESSAGE_TYPES[recorded.type],
+        type=public.type,
         time=recorded.recorded_at,
-        traceparent=metadata.traceparent,
-        object=msgspec.Raw(_encode(shown)),
-        previous_attributes=_previous(event) if isinstance(event, CustomerUpdated) else None,
-        attached=msgspec.Raw(_encode(attached(customer))),
+        traceparent=public.metadata.traceparent,
+        object=public.object,
+        previous_attributes=public.previous_attributes,
+        attached=msgspec.Raw(_encode(attached(public.customer))),
     )
 
 
@@ -256,34 +228,3 @@ def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMe
         previous_attributes=None if previous is UNSET else previous,
         attached=parts.attached,
     )
-
-
-def _previous(event: CustomerUpdated) -> msgspec.Raw:
-    changes = {**event.commercial.changes, **event.personal.changes}
-    previous = {**event.commercial.previous, **event.personal.previous}
-    shown = {
-        name: _shown(name, previous[name], changes.get(name))
-        for name in sorted(previous)
-        if name in VISIBLE_ATTRIBUTES and previous[name] != NO_LEAVES
-    }
-    return msgspec.Raw(_encode(shown))
-
-
-def _shown(name: str, old: Any, new: Any) -> object:
-    """Return an old value as the object showed it: one that went as a whole has all its keys."""
-    match name:
-        case "address" if new is None and old is not None:
-            return _UNSET_ADDRESS | old
-        case "shipping" if new is None and old is not None:
-            address = _UNSET_ADDRESS | old.get("address", {})
-            return _UNSET_SHIPPING | old | {"address": address}
-        case "invoice_settings" if old and old.get("rendering_options") is not None:
-            return _with_rendering_options(old, new)
-        case _:
-            return old
-
-
-def _with_rendering_options(old: Any, new: Any) -> object:
-    if cast("Mapping[str, object]", new).get("rendering_options") is not None:
-        return old
-    return old | {"rendering_options": _UNSET_RENDERING | old["rendering_options"]}

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, cast
 import click
 import msgspec
 
-from chaching.broker.messages import MESSAGE_TYPES, encode, message_of
+from chaching.broker.messages import encode, message_of
 from chaching.cli.output import shortened, visible
 from chaching.domain.customer import (
     CustomerCreated,
@@ -22,6 +22,7 @@ from chaching.domain.customer import (
 )
 from chaching.domain.ids import mode_of
 from chaching.envelope import LogId, RecordedEvent, Undecodable, decode_event, decode_metadata
+from chaching.public_event import PUBLIC_TYPES
 
 VALUE_CHARACTERS_MAX: Final = 40
 NAME_CHARACTERS_MAX: Final = 60
@@ -100,7 +101,7 @@ def text_line(recorded: RecordedEvent, *, colour: bool) -> str:
 
 
 def _type_of(recorded: RecordedEvent) -> str:
-    return MESSAGE_TYPES.get(recorded.type, recorded.type)
+    return PUBLIC_TYPES.get(recorded.type, recorded.type)
 
 
 def _changes(recorded: RecordedEvent) -> str:

@@ -9,11 +9,14 @@ import click
 import msgspec
 
 from chaching.cli.audit import audit
+from chaching.cli.audit_erasure import erase, rewrap
+from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
 from chaching.cli.events import events
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.projection import projection
 from chaching.cli.replay import replay
 from chaching.domain.customer import NoSuchCustomer
 from chaching.eventstore.api_keys import KeyRefused
@@ -108,5 +111,7 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-for command in (audit, completion, events, keys, replay):
+for audited in (audit_replay, erase, rewrap):
+    audit.add_command(audited)
+for command in (audit, completion, events, keys, projection, replay):
     chaching.add_command(command)

@@ -1,5 +1,6 @@
 """How commands print: tables, instants, bars, colours, and what to do when nobody reads."""
 
+import json
 import os
 import select
 import sys
@@ -26,6 +27,23 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def wants_color(asked: bool | None) -> bool | None:
+    """Answer whether to print colours, None: on a terminal. NO_COLOR turns them off unasked."""
+    if asked is None and os.environ.get("NO_COLOR"):
+        return False
+    return asked
+
+
+def printable(text: str) -> str:
+    """Answer a text in which nothing moves the cursor or hides: it may be anybody's."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_json(value: object) -> str:
+    """Answer a value as JSON that can be printed like any text."""
+    return printable(json.dumps(value, ensure_ascii=False))
 
 
 def say(line: str) -> None:

@@ -9,10 +9,10 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-from chaching.broker.messages import MESSAGE_TYPES
 from chaching.cli.options import MODES, checked_account
 from chaching.domain.ids import AccountId, CustomerId, Mode
 from chaching.eventstore.selection import Selection
+from chaching.public_event import PUBLIC_TYPES
 
 TYPES_GIVEN_MAX: Final = 100
 
@@ -30,9 +30,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def selection(self) -> Selection:
-        stored = tuple(name for name, shown in MESSAGE_TYPES.items() if shown in self.types)
+        stored = tuple(name for name, shown in PUBLIC_TYPES.items() if shown in self.types)
         return Selection(
-            types=stored if self.types and len(stored) < len(MESSAGE_TYPES) else None,
+            types=stored if self.types and len(stored) < len(PUBLIC_TYPES) else None,
             account=None if self.account is None else AccountId(self.account),
             livemode=None if self.mode is None else self.mode == "live",
             customer=None if self.customer is None else CustomerId(self.customer),
@@ -106,14 +106,14 @@ def known_types(
     _context: click.Context, _option: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Offer the types that begin so."""
-    return [CompletionItem(known) for known in MESSAGE_TYPES.values() if known.startswith(begun)]
+    return [CompletionItem(known) for known in PUBLIC_TYPES.values() if known.startswith(begun)]
 
 
 def _fitting(pattern: str) -> list[str]:
     expression = re.escape(pattern).replace(r"\*", ".*") if _PATTERN.fullmatch(pattern) else "(?!)"
-    found = [known for known in MESSAGE_TYPES.values() if re.fullmatch(expression, known)]
+    found = [known for known in PUBLIC_TYPES.values() if re.fullmatch(expression, known)]
     if not found:
         raise click.BadParameter(
-            f"{pattern!r} fits none of {', '.join(sorted(MESSAGE_TYPES.values()))}"
+            f"{pattern!r} fits none of {', '.join(sorted(PUBLIC_TYPES.values()))}"
         )
     return found

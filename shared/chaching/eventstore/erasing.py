@@ -21,8 +21,8 @@ from chaching.domain.ids import AccountId, CustomerId, EventId, RequestId, spell
 from chaching.domain.values import ErasureReason
 from chaching.envelope import Decided, Metadata, StreamKey, WrappedKey
 from chaching.eventstore.database import Database, Row
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Conflict
-from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
 
@@ -62,7 +62,7 @@ async def erase_customer(
 
     Raises:
         NoSuchCustomer: there is none in this account and mode.
-        ErasureRefused: some of its values are not sealed, or it keeps changing.
+        ErasureRefused: some of its values are not encrypted, or it keeps changing.
         WrongMasterKey: the database needs another one.
         Unavailable: the database does not answer.
     """
@@ -70,7 +70,7 @@ async def erase_customer(
         store = EventStore(database, keyring)
         await store.check_master_key()
         if await store.has_plain_events(key):
-            raise ErasureRefused(f"{key.id} was created before values were sealed")
+            raise ErasureRefused(f"{key.id} was created before values were encrypted")
         for _ in range(ATTEMPTS_MAX):
             try:
                 return Erased(id=key.id, already=not await _erase(store, key, actor, reason))

@@ -57,12 +57,14 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
 
 
 class WrongMasterKey(Exception):  # noqa: N818 - says what the key is
-    """MASTER_KEY lacks a key that values of this database are sealed with."""
+    """MASTER_KEY lacks a key that values of this database are encrypted with."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(
-            f"MASTER_KEY is not the one of this database, which needs the key with the id {key_id}"
-        )
+        super().__init__(key_id)  # alone, so that it passes from one process to another
+
+    def __str__(self) -> str:
+        needed = f"which needs the key with the id {self.args[0]}"
+        return f"MASTER_KEY is not the one of this database, {needed}"
 
 
 DATA_SQLSTATES: Final = "22"

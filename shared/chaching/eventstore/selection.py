@@ -17,7 +17,7 @@ import msgspec
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
-from chaching.eventstore.sealing import Keyring
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import READ_BATCH_MAX_BYTES, recorded_event
 

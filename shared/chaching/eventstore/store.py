@@ -15,10 +15,10 @@ event, or alone when nothing changed. So whoever repeats a request finds its ans
 its effect is there. Keys are looked at under the same lock, before versions: of two requests with
 one key, on whatever gateways, the second finds what the first was answered.
 
-Personal values are sealed on their way in and opened on their way out (see ``sealing``). An event
-without a data key brings a new one, stored with it; a CustomerErased destroys its customer's in the
-transaction in which it is stored. Before the first append the database is asked whether it knows
-the master key, so that nothing is ever sealed with a wrong one.
+Personal values are encrypted on their way in and opened on their way out (see ``encryption``). An
+event without a data key brings a new one, stored with it; a CustomerErased destroys its customer's
+in the transaction in which it is stored. Before the first append the database is asked whether it
+knows the master key, so that nothing is ever encrypted with a wrong one.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from chaching.envelope import (
     WrappedKey,
 )
 from chaching.eventstore.database import STATEMENT_TIMEOUT_S, Database, Row
+from chaching.eventstore.encryption import DESTROYED, Encrypted, Keyring, Pending
 from chaching.eventstore.errors import (
     AlreadyAnswered,
     Conflict,
@@ -55,7 +56,6 @@ from chaching.eventstore.errors import (
     translated,
 )
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.sealing import Keyring, Pending, Sealed
 from chaching.eventstore.statements import statement
 
 APPEND_DEADLINE_S: Final = 6.0
@@ -95,7 +95,7 @@ class Kept(msgspec.Struct, frozen=True):
 class Loaded(msgspec.Struct, frozen=True):
     """A customer and the version it is at; ``None`` at version 0 when it never existed.
 
-    ``data_key`` is what its values are sealed with, None when nothing of it is.
+    ``data_key`` is what its values are encrypted with, None when nothing of it is.
     """
 
     state: Customer | None = None
@@ -119,7 +119,7 @@ class EventStore:
         self._is_admitted = False
         self._on_appended = appended
         self._append_deadline_s = append_deadline_s
-        self._appends: Group[Sealed, Appended | Kept] = Group(
+        self._appends: Group[Encrypted, Appended | Kept] = Group(
             self._append_batch,
             keys=_append_keys,
             weigh=_weight,
@@ -140,15 +140,15 @@ class EventStore:
             PrefixTaken: the event's invoice prefix belongs to another customer.
             OutcomeUnknown: no answer within the deadline; the event may or may not be stored.
             Overloaded: too many appends wait; the event is not stored.
-            WrongMasterKey: the event cannot be sealed; it is not stored.
+            WrongMasterKey: the event cannot be encrypted; it is not stored.
         """
-        appended = await self._appends.submit(self.keyring.seal(pending))
+        appended = await self._appends.submit(self.keyring.encrypt(pending))
         assert isinstance(appended, Appended)  # noqa: S101 - what an event is answered with
         return appended
 
     async def keep(self, pending: PendingAnswer) -> None:
         """Store the answer to a command that changed nothing; raises as ``append`` does."""
-        await self._appends.submit(self.keyring.seal(pending))
+        await self._appends.submit(self.keyring.encrypt(pending))
 
     async def load(self, key: StreamKey) -> Loaded:
         """Return a customer as its newest event left it.
@@ -215,7 +215,7 @@ class EventStore:
         return None if row is None else self._already_answered(row, key, idempotency_key)
 
     async def has_plain_events(self, key: StreamKey) -> bool:
-        """Tell whether personal values of a customer were stored before they were sealed.
+        """Tell whether personal values of a customer were stored before they were encrypted.
 
         Raises:
             Unavailable: no answer in time.
@@ -257,7 +257,7 @@ class EventStore:
         """Return when no append is waiting or under way."""
         await self._appends.drain()
 
-    async def _append_batch(self, batch: Sequence[Sealed]) -> list[Appended | Kept | Exception]:
+    async def _append_batch(self, batch: Sequence[Encrypted]) -> list[Appended | Kept | Exception]:
         try:
             rows = await self._append_until_answered(_append_arguments(batch))
         except ValueRefused as refused:
@@ -275,7 +275,7 @@ class EventStore:
                 answers[item] = error
         return answers
 
-    async def _append_each(self, batch: Sequence[Sealed]) -> list[Appended | Kept | Exception]:
+    async def _append_each(self, batch: Sequence[Encrypted]) -> list[Appended | Kept | Exception]:
         """Append one by one, so that a value that is refused fails nobody else."""
         return [answer for one in batch for answer in await self._append_batch([one])]
 
@@ -296,7 +296,7 @@ class EventStore:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_batch(self, keys: Sequence[StreamKey]) -> list[Loaded | Exception]:
-        rows = await self._database.fetch(_LOAD_NEWEST, *_key_columns(keys))
+        rows = await self._database.fetch(_LOAD_NEWEST, *key_columns(keys))
         loaded: list[Loaded | Exception] = [Loaded()] * len(keys)
         for row in rows:
             item: int = row["item"] - 1
@@ -358,20 +358,21 @@ def recorded_event(row: Row, keyring: Keyring) -> RecordedEvent:
         state=state,
         metadata=row["metadata"],
         recorded_at=row["recorded_at"],
+        erased=row["data_key"] == DESTROYED,
     )
 
 
-def _weight(sealed: Sealed) -> int:
-    pending = sealed.pending
+def _weight(encrypted: Encrypted) -> int:
+    pending = encrypted.pending
     answer = 0 if pending.kept is None else len(pending.kept.answer)
     if isinstance(pending, PendingAnswer):
         return answer
     return len(pending.payload) + len(pending.state or "") + answer
 
 
-def _append_keys(sealed: Sealed) -> Sequence[Hashable]:
+def _append_keys(encrypted: Encrypted) -> Sequence[Hashable]:
     """Return what no two items of a batch may share: stream, invoice prefix, idempotency key."""
-    pending = sealed.pending
+    pending = encrypted.pending
     key, kept = pending.key, pending.kept
     keys: list[Hashable] = [key]
     if isinstance(pending, PendingEvent) and pending.invoice_prefix is not None:
@@ -381,12 +382,12 @@ def _append_keys(sealed: Sealed) -> Sequence[Hashable]:
     return keys
 
 
-def _append_arguments(batch: Sequence[Sealed]) -> tuple[Sequence[object], ...]:
-    return tuple(zip(*[_append_columns(sealed) for sealed in batch], strict=True))
+def _append_arguments(batch: Sequence[Encrypted]) -> tuple[Sequence[object], ...]:
+    return tuple(zip(*[_append_columns(encrypted) for encrypted in batch], strict=True))
 
 
-def _append_columns(sealed: Sealed) -> tuple[object, ...]:
-    pending = sealed.pending
+def _append_columns(encrypted: Encrypted) -> tuple[object, ...]:
+    pending = encrypted.pending
     key, kept = pending.key, pending.kept
     event: tuple[object, ...] = _NO_EVENT
     if isinstance(pending, PendingEvent):
@@ -409,7 +410,7 @@ def _append_columns(sealed: Sealed) -> tuple[object, ...]:
         pending.expected_version,
         *event,
         *answer,
-        sealed.new_data_key,
+        encrypted.new_data_key,
     )
 
 
@@ -417,5 +418,6 @@ _NO_EVENT: Final = (None,) * 7
 _NO_ANSWER: Final = (None,) * 4
 
 
-def _key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+def key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+    """Return keys as the arrays that statements take: accounts, modes, streams."""
     return [k.account for k in keys], [k.livemode for k in keys], [k.id for k in keys]

@@ -29,8 +29,8 @@ from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import Publisher, feeding
 from chaching.envelope import Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Unavailable
-from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.selection import Selection, read_selected
 from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import BackOff

@@ -16,8 +16,8 @@ from typing import Final
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Unavailable
-from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.selection import SELECTED_BATCH_MAX_EVENTS, Selection, read_selected
 from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import BackOff

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from chaching.eventstore.sealing import MASTER_KEY_BYTES, Keyring, MasterKeyError
+from chaching.eventstore.encryption import MASTER_KEY_BYTES, Keyring, MasterKeyError
 from chaching.local.errors import LocalError
 from chaching.local.places import write_private
 
@@ -39,7 +39,7 @@ def keyring(data_dir: Path, environ: Mapping[str, str] = os.environ) -> Keyring:
         return checked(given, VARIABLE)
     file = master_key_file(data_dir)
     if not file.exists():
-        raise LocalError(f"set {VARIABLE} to what the personal values are sealed with")
+        raise LocalError(f"set {VARIABLE} to what the personal values are encrypted with")
     return checked(_read(file), str(file))
 
 

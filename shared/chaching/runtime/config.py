@@ -34,7 +34,7 @@ _AMOUNTS: Final = "a whole number from 1 to 1000000"
 WANTED: Final = {
     "DATABASE_URL": "the log's PostgreSQL, as in postgresql://user@host/name",
     "AMQP_URL": "the broker, as in amqp://user@host/",
-    "MASTER_KEY": "what personal values are sealed with: 32 random bytes in base64, as "
+    "MASTER_KEY": "what personal values are encrypted with: 32 random bytes in base64, as "
     "`openssl rand -base64 32` makes them, with commas between several",
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",

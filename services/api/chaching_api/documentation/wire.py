@@ -13,6 +13,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 from msgspec import UnsetType
 
+from chaching.domain.changes import Change
 from chaching.domain.customer_object import (
     AddressObject,
     CustomerObject,
@@ -22,6 +23,8 @@ from chaching.domain.customer_object import (
     ShippingObject,
 )
 from chaching.domain.values import METADATA_KEYS_MAX, CustomField
+from chaching.history import CustomerDiff, DiffSide, HistoryEntry, Who, Why
+from chaching.public_event import PUBLIC_TYPES
 from chaching_api.documentation.expanded import (
     DEFAULT_PAYMENT_METHOD,
     DEFAULT_SOURCE,
@@ -29,10 +32,13 @@ from chaching_api.documentation.expanded import (
     ONLY_EXPANDED,
     PAGES,
     TEST_CLOCK,
+    component,
 )
 from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
 from chaching_api.documentation.words import ATTRIBUTES
 from chaching_api.errors import ErrorEnvelope, ErrorFields
+from chaching_api.event_object import EventData, EventObject, EventRequest
+from chaching_api.event_parameters import EVENT_ID_PATTERN
 from chaching_api.parameter_types import (
     INT64_MAX,
     INT64_MIN,
@@ -59,6 +65,15 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "InvoiceSettings": InvoiceSettingsObject,
     "CustomField": CustomField,
     "RenderingOptions": RenderingOptionsObject,
+    "Event": EventObject,
+    "EventData": EventData,
+    "EventRequest": EventRequest,
+    "Change": Change,
+    "CustomerDiff": CustomerDiff,
+    "DiffSide": DiffSide,
+    "HistoryEntry": HistoryEntry,
+    "Who": Who,
+    "Why": Why,
     "Error": ErrorEnvelope,
     "ErrorFields": ErrorFields,
 }
@@ -89,12 +104,30 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.next_invoice_sequence": {"format": "int64", "minimum": 1, "maximum": INT64_MAX},
     "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
     "Customer.updated": _UNIX_S,
+    "CustomerDiff.object": {"const": "customer_diff"},
+    "CustomerDiff.customer": _ID,
+    "DiffSide.position": {"minimum": 1, "maximum": INT64_MAX},
+    "DiffSide.time": {"format": "date-time"},
+    "DiffSide.version": {"minimum": 0},
+    "HistoryEntry.object": {"const": "history_entry"},
+    "HistoryEntry.customer": _ID,
+    "HistoryEntry.position": {"minimum": 1, "maximum": INT64_MAX},
+    "HistoryEntry.time": {"format": "date-time"},
+    "HistoryEntry.type": {"enum": list(PUBLIC_TYPES.values())},
+    "HistoryEntry.version": {"minimum": 1},
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
     "DeletedCustomer.id": _ID,
     "DeletedCustomer.object": {"const": "customer"},
     "DeletedCustomer.deleted": {"const": True},
     "ErrorFields.doc_url": {"format": "uri"},
+    "Event.id": {"pattern": f"^{EVENT_ID_PATTERN}$"},
+    "Event.object": {"const": "event"},
+    "Event.created": _UNIX_S,
+    "Event.pending_webhooks": {"const": 0},
+    "Event.type": {"enum": list(PUBLIC_TYPES.values())},
+    "EventData.object": component("Customer"),
+    "EventData.previous_attributes": {"type": "object"},
     "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
 }
 

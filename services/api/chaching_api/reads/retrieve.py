@@ -14,9 +14,9 @@ from typing import Final
 from chaching.domain.customer_object import render
 from chaching.envelope import StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Unavailable, WrongMasterKey
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.sealing import Keyring
 from chaching.eventstore.statements import statement
 
 RETRIEVES_IN_FLIGHT_MAX: Final = 2

@@ -1,4 +1,4 @@
--- purpose: whether personal values of a customer stand in the log as they are, not sealed
+-- purpose: whether personal values of a customer stand in the log as they are, not encrypted
 -- parameters: $1 text account, $2 boolean livemode, $3 text stream
 -- result: found boolean
 SELECT EXISTS (

@@ -58,7 +58,8 @@ ENTRIES: Final[Mapping[str, MessageEntry]] = {
 }
 
 _BODY: Final[Mapping[str, str]] = {
-    "object": "The customer after the event, with all its keys; with `customer.deleted` as it was.",
+    "object": "The customer after the event, with all its keys; with `customer.deleted` as it was, "
+    "with `customer.erased` without personal values.",
     "attached": "What the API shows of the customer only when `expand[]` names it.",
 }
 _PREVIOUS: Final = "The old values of the leaves of this object that changed."

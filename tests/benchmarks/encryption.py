@@ -1,7 +1,7 @@
-"""``python -m tests.benchmarks.sealing``: what it costs to store personal values sealed.
+"""``python -m tests.benchmarks.encryption``: what it costs to store personal values encrypted.
 
-Every figure is taken twice in alternating rounds, sealed and as it was before there were keys, on
-one database; what is shown are medians and the median of the rounds' ratios.
+Every figure is taken twice in alternating rounds, encrypted and as it was before there were keys,
+on one database; what is shown are medians and the median of the rounds' ratios.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from chaching.broker.messages import message_of
 from chaching.domain.ids import RequestId
 from chaching.envelope import KeptAnswer, PendingEvent, Position, RecordedEvent, StreamKey
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
-from chaching.eventstore.sealing import Keyring, Pending, Sealed
+from chaching.eventstore.encryption import Encrypted, Keyring, Pending
 from chaching.eventstore.store import EventStore
 from chaching.schema.migrations import migrate
 
@@ -33,10 +33,10 @@ LOADS = 5_000
 
 
 class Open(Keyring):
-    """A keyring that seals nothing, as if there were none."""
+    """A keyring that encrypts nothing, as if there were none."""
 
-    def seal(self, pending: Pending) -> Sealed:
-        return Sealed(pending, None)
+    def encrypt(self, pending: Pending) -> Encrypted:
+        return Encrypted(pending, None)
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ async def measure(database_url: str) -> dict[str, list[Round]]:
     database = Database(database_url, name="bench", sessions_max=4, settings=KEYED_LOOKUPS)
     await database.open()
     stores = {
-        "sealed": EventStore(database, KEYRING),
+        "encrypted": EventStore(database, KEYRING),
         "open": EventStore(database, Open.of(MASTER_KEY)),
     }
     rounds: dict[str, list[Round]] = {name: [] for name in stores}
@@ -133,10 +133,12 @@ def _kept(event: PendingEvent) -> PendingEvent:
 
 def show(rounds: dict[str, list[Round]]) -> None:
     for name in Round.__struct_fields__:
-        sealed, plain = ([getattr(r, name) for r in rounds[which]] for which in ("sealed", "open"))
-        ratios = [a / b for a, b in zip(sealed, plain, strict=True)]
+        encrypted, plain = (
+            [getattr(r, name) for r in rounds[which]] for which in ("encrypted", "open")
+        )
+        ratios = [a / b for a, b in zip(encrypted, plain, strict=True)]
         sys.stdout.write(
-            f"{name:16} sealed {median(sealed):>10,.1f}   open {median(plain):>10,.1f}   "
+            f"{name:16} encrypted {median(encrypted):>10,.1f}   open {median(plain):>10,.1f}   "
             f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})\n"
         )
 

@@ -1,4 +1,4 @@
-"""What is sealed opens as it was, in its own place and with its own keys only, or not at all."""
+"""What is encrypted opens as it was, in its own place and with its own keys only, or not at all."""
 
 # pyright: reportPrivateUsage=false
 
@@ -32,18 +32,18 @@ from chaching.envelope import (
     WrappedKey,
     customer_after,
 )
+from chaching.eventstore.encryption import DESTROYED, Encrypted, Keyring, MasterKeyError
 from chaching.eventstore.errors import WrongMasterKey
-from chaching.eventstore.sealing import DESTROYED, Keyring, MasterKeyError, Sealed
 
 CANARY = "canary"
 DETAILS = Details(name=CANARY, email=f"{CANARY}@example.com", metadata={CANARY: CANARY})
 OTHER = Keyring.of(master_key("another master key"))
 
 
-def sealed_event(sealed: Sealed) -> tuple[PendingEvent, WrappedKey]:
-    assert isinstance(sealed.pending, PendingEvent)
-    assert sealed.new_data_key is not None
-    return sealed.pending, sealed.new_data_key
+def encrypted_event(encrypted: Encrypted) -> tuple[PendingEvent, WrappedKey]:
+    assert isinstance(encrypted.pending, PendingEvent)
+    assert encrypted.new_data_key is not None
+    return encrypted.pending, encrypted.new_data_key
 
 
 def first_event(customer_id: str = "cus_1") -> PendingEvent:
@@ -77,25 +77,25 @@ def opened(
 
 
 @given(histories)
-def test_every_event_opens_as_it_was_sealed(events: list[Event]) -> None:
+def test_every_event_opens_as_it_was_encrypted(events: list[Event]) -> None:
     data_key: WrappedKey | None = None
     for event in pended(events):
-        sealed = KEYRING.seal(msgspec.structs.replace(event, data_key=data_key))
-        data_key = data_key or sealed.new_data_key
-        assert isinstance(sealed.pending, PendingEvent)
-        assert opened(KEYRING, sealed.pending, data_key) == (event.payload, event.state)
+        encrypted = KEYRING.encrypt(msgspec.structs.replace(event, data_key=data_key))
+        data_key = data_key or encrypted.new_data_key
+        assert isinstance(encrypted.pending, PendingEvent)
+        assert opened(KEYRING, encrypted.pending, data_key) == (event.payload, event.state)
 
 
 @given(histories)
-def test_what_was_sealed_with_a_destroyed_key_folds_to_nobody(events: list[Event]) -> None:
+def test_what_was_encrypted_with_a_destroyed_key_folds_to_nobody(events: list[Event]) -> None:
     """A history without a person is as whole as any: deltas and states still say the same."""
     folded: Customer | None = None
     data_key: WrappedKey | None = None
     for event in pended(events):
-        sealed = KEYRING.seal(msgspec.structs.replace(event, data_key=data_key))
-        data_key = data_key or sealed.new_data_key
-        assert isinstance(sealed.pending, PendingEvent)
-        payload, state = opened(KEYRING, sealed.pending, data_key and DESTROYED)
+        encrypted = KEYRING.encrypt(msgspec.structs.replace(event, data_key=data_key))
+        data_key = data_key or encrypted.new_data_key
+        assert isinstance(encrypted.pending, PendingEvent)
+        payload, state = opened(KEYRING, encrypted.pending, data_key and DESTROYED)
         fact = msgspec.json.decode(payload, type=type(events[event.expected_version]))
         folded = evolve(folded, fact)
         assert folded.personal == Personal()
@@ -103,9 +103,9 @@ def test_what_was_sealed_with_a_destroyed_key_folds_to_nobody(events: list[Event
 
 
 def test_no_personal_value_is_to_be_read_in_what_is_stored() -> None:
-    event, data_key = sealed_event(KEYRING.seal(first_event()))
+    event, data_key = encrypted_event(KEYRING.encrypt(first_event()))
     renamed = update(Delta(changes={"name": f"new {CANARY}"}, previous={"name": CANARY}), data_key)
-    second = KEYRING.seal(renamed)
+    second = KEYRING.encrypt(renamed)
     assert second.new_data_key is None
     assert isinstance(second.pending, PendingEvent)
     stored = [event.payload, second.pending.payload, second.pending.state or ""]
@@ -117,11 +117,11 @@ def test_no_personal_value_is_to_be_read_in_what_is_stored() -> None:
 def test_an_update_keeps_the_names_of_what_changed_and_no_value() -> None:
     changes: Patch = {"name": "June", "metadata": {CANARY: "1"}, "tax_ids": []}
     previous: Patch = {"name": CANARY, "metadata": {CANARY: None}, "tax_ids": []}
-    _, data_key = sealed_event(KEYRING.seal(first_event()))
-    sealed = KEYRING.seal(update(Delta(changes=changes, previous=previous), data_key)).pending
-    assert isinstance(sealed, PendingEvent)
-    assert msgspec.json.decode(sealed.payload)["personal_names"] == [*changes]
-    payload, _ = opened(KEYRING, sealed, DESTROYED)
+    _, data_key = encrypted_event(KEYRING.encrypt(first_event()))
+    encrypted = KEYRING.encrypt(update(Delta(changes=changes, previous=previous), data_key)).pending
+    assert isinstance(encrypted, PendingEvent)
+    assert msgspec.json.decode(encrypted.payload)["personal_names"] == [*changes]
+    payload, _ = opened(KEYRING, encrypted, DESTROYED)
     blank: Patch = {"name": None, "metadata": {}, "tax_ids": []}
     assert msgspec.json.decode(payload) == {
         "updated": 1,
@@ -130,9 +130,9 @@ def test_an_update_keeps_the_names_of_what_changed_and_no_value() -> None:
 
 
 def test_two_customers_never_share_a_key_and_one_keeps_its_own() -> None:
-    keys = [sealed_event(KEYRING.seal(first_event(f"cus_{n}")))[1] for n in range(2)]
+    keys = [encrypted_event(KEYRING.encrypt(first_event(f"cus_{n}")))[1] for n in range(2)]
     assert keys[0] != keys[1]
-    again = KEYRING.seal(msgspec.structs.replace(first_event(), data_key=keys[1]))
+    again = KEYRING.encrypt(msgspec.structs.replace(first_event(), data_key=keys[1]))
     assert again.new_data_key is None
 
 
@@ -140,7 +140,7 @@ def test_who_has_nothing_personal_needs_no_key() -> None:
     event = decide(created("cus_1", Details(balance=1)), None)
     assert isinstance(event, CustomerCreated)
     plain = pending(event, None)
-    assert KEYRING.seal(plain) == Sealed(plain, None)
+    assert KEYRING.encrypt(plain) == Encrypted(plain, None)
     assert opened(KEYRING, plain, None) == (plain.payload, None)
 
 
@@ -154,8 +154,8 @@ def test_who_has_nothing_personal_needs_no_key() -> None:
     ],
     ids=["customer", "mode", "account", "version"],
 )
-def test_a_sealed_text_that_was_moved_stays_sealed(moved: dict[str, object]) -> None:
-    event, data_key = sealed_event(KEYRING.seal(first_event()))
+def test_an_encrypted_text_that_was_moved_stays_encrypted(moved: dict[str, object]) -> None:
+    event, data_key = encrypted_event(KEYRING.encrypt(first_event()))
     elsewhere = msgspec.structs.replace(event, **moved)
     if "key" in moved:  # even where the thief could wrap the key anew
         data_key = KEYRING._wrap(elsewhere.key, KEYRING._unwrap(event.key, data_key))
@@ -165,7 +165,7 @@ def test_a_sealed_text_that_was_moved_stays_sealed(moved: dict[str, object]) -> 
 
 
 def test_a_payload_does_not_open_as_a_state() -> None:
-    event, data_key = sealed_event(KEYRING.seal(first_event()))
+    event, data_key = encrypted_event(KEYRING.encrypt(first_event()))
     swapped = msgspec.structs.replace(event, state=event.payload)
     payload, state = opened(KEYRING, swapped, data_key)
     assert payload != event.payload
@@ -173,13 +173,13 @@ def test_a_payload_does_not_open_as_a_state() -> None:
 
 
 def test_a_data_key_of_another_customer_opens_nothing() -> None:
-    event, _ = sealed_event(KEYRING.seal(first_event("cus_1")))
-    _, others = sealed_event(KEYRING.seal(first_event("cus_2")))
+    event, _ = encrypted_event(KEYRING.encrypt(first_event("cus_1")))
+    _, others = encrypted_event(KEYRING.encrypt(first_event("cus_2")))
     assert opened(KEYRING, event, others) == (event.payload, None)
 
 
 def test_a_wrong_master_key_is_told_from_a_damaged_text() -> None:
-    event, data_key = sealed_event(KEYRING.seal(first_event()))
+    event, data_key = encrypted_event(KEYRING.encrypt(first_event()))
     with pytest.raises(WrongMasterKey, match=f"the id {KEYRING.ids[0].hex()}"):
         opened(OTHER, event, data_key)
     damaged = msgspec.structs.replace(event, payload=event.payload.replace('"personal":"', "!"))
@@ -188,7 +188,7 @@ def test_a_wrong_master_key_is_told_from_a_damaged_text() -> None:
 
 def test_of_several_master_keys_the_first_wraps_and_each_unwraps() -> None:
     old, new = master_key("old"), master_key("new")
-    event, data_key = sealed_event(Keyring.of(old).seal(first_event()))
+    event, data_key = encrypted_event(Keyring.of(old).encrypt(first_event()))
     both = Keyring.of(f"{new},{old}")
     assert opened(both, event, data_key) == (first_event_text(event), None)
     rewrapped = both.rewrapped(event.key, data_key)
@@ -217,8 +217,9 @@ def test_a_kept_answer_opens_for_its_own_key_only_and_not_once_the_data_key_is_g
     asked = PendingAnswer(
         key=key("cus_1"), expected_version=Version(1), kept=keeping("k", answer=b'{"name":"June"}')
     )
-    sealed = KEYRING.seal(asked)
-    data_key, answer = sealed.new_data_key, sealed.pending.kept and sealed.pending.kept.answer
+    encrypted = KEYRING.encrypt(asked)
+    data_key, kept = encrypted.new_data_key, encrypted.pending.kept
+    answer = kept and kept.answer
     assert data_key is not None
     assert answer is not None
     assert b"June" not in answer
@@ -228,6 +229,6 @@ def test_a_kept_answer_opens_for_its_own_key_only_and_not_once_the_data_key_is_g
         KEYRING.opened_answer(asked.key, "other", stored, data_key)
     erased = b'{"id":"cus_1","object":"customer","deleted":true,"erased":true}'
     assert KEYRING.opened_answer(asked.key, "k", stored, DESTROYED) == erased
-    later = KEYRING.seal(msgspec.structs.replace(asked, data_key=DESTROYED)).pending.kept
+    later = KEYRING.encrypt(msgspec.structs.replace(asked, data_key=DESTROYED)).pending.kept
     assert later is not None
     assert later.answer == b""

@@ -1,6 +1,6 @@
--- Forgetting a person: personal values are stored sealed with a key per customer, which can be destroyed.
+-- Forgetting a person: personal values are stored encrypted with a key per customer, which can be destroyed.
 
--- wrapped: the customer's data key, sealed with a master key that the database does not know; it
+-- wrapped: the customer's data key, encrypted with a master key that the database does not know; it
 -- begins with the id of that master key. Empty once the customer is erased, by the event at
 -- erased_position.
 CREATE TABLE event_store.data_keys (
@@ -62,7 +62,7 @@ CREATE TRIGGER data_keys_refuse_change
     EXECUTE FUNCTION event_store.refuse_data_key_change();
 
 -- Notes the first of a process's master keys, unless the process lacks one that is in use: then
--- false. So two processes with different keys never seal values side by side.
+-- false. So two processes with different keys never encrypt values side by side.
 CREATE FUNCTION event_store.admit_master_key(key_ids bytea[]) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

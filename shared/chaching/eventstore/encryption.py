@@ -1,23 +1,23 @@
-"""Personal values at rest: sealed with a key per customer, and gone when that key is.
+"""Personal values at rest: encrypted with a key per customer, and gone when that key is.
 
 Theory of operation. A customer's data key is 32 random bytes, made with the first event that has
-something to seal and stored with it, wrapped by a master key that the database never sees. What an
-event says about the person (the part ``personal`` of its payload and of the state beside it) is
-stored as one text, sealed by AES-256-GCM with the data key; so are the answers kept under
+something to encrypt and stored with it, wrapped by a master key that the database never sees. What
+an event says about the person (the part ``personal`` of its payload and of the state beside it) is
+stored as one text, encrypted by AES-256-GCM with the data key; so are the answers kept under
 idempotency keys. Everything else stays readable, and so do the names of the attributes that an
-update changed. Sealing happens right before an append and opening right after a read, so nobody
-above the event store sees a sealed value, and the schema of events knows nothing of it.
+update changed. Encryption happens right before an append and opening right after a read, so nobody
+above the event store sees an encrypted value, and the schema of events knows nothing of it.
 
-A sealed text is bound to its place: account, mode, stream, version and column are authenticated
+An encrypted text is bound to its place: account, mode, stream, version and column are authenticated
 with it, so one that was moved does not open. It then stays as it is, which no decoder of events
-takes: that event is Undecodable and no other is. Nonces are random; a key seals a few texts a
+takes: that event is Undecodable and no other is. Nonces are random; a key encrypts a few texts a
 version, far from the 2 ** 32 that random nonces allow.
 
-When the data key is destroyed, its row says so by an empty key, and what it had sealed opens as
+When the data key is destroyed, its row says so by an empty key, and what it had encrypted opens as
 blank: a customer without personal values, an update whose changed attributes have names and no
-values. Every statement that reads sealed texts reads the key beside them, in one snapshot. No key
-is remembered between two reads: unwrapping costs a microsecond, and what is not remembered need not
-be forgotten.
+values. Every statement that reads encrypted texts reads the key beside them, in one snapshot. No
+key is remembered between two reads: unwrapping costs a microsecond, and what is not remembered need
+not be forgotten.
 
 Master keys can be several: the first wraps, each unwraps. A wrapped key begins with the id of its
 master key, so a wrong one is told from a damaged text: nothing is opened, and WrongMasterKey says
@@ -62,7 +62,7 @@ CHANGED: Final = "personal_names"
 _PERSONAL_PART: Final = f'"{PERSONAL}":{{"'  # inside a JSON text its quotes would be escaped
 _DELTA: Final = f'{_PERSONAL_PART}changes":'
 _NOTHING: Final = b"{}"
-PLAIN_ANSWER: Final = "{"  # a kept answer is a JSON object; a sealed one is base64
+PLAIN_ANSWER: Final = "{"  # a kept answer is a JSON object; an encrypted one is base64
 
 Pending: TypeAlias = PendingEvent | PendingAnswer
 _Parts: TypeAlias = dict[str, msgspec.Raw]
@@ -72,7 +72,7 @@ class MasterKeyError(ValueError):
     """A master key is not 32 bytes in base64; the message does not repeat it."""
 
 
-class Sealed(msgspec.Struct, frozen=True):
+class Encrypted(msgspec.Struct, frozen=True):
     """What is appended, with no personal value to be read in it; its data key if that is new."""
 
     pending: Pending
@@ -97,9 +97,14 @@ class Keyring:
 
     def __init__(self, master_keys: Sequence[bytes]) -> None:
         self.ids: Sequence[bytes] = [_master_key_id(key) for key in master_keys]
+        self._master_keys = master_keys
         self._masters = {
             key_id: AESGCM(key) for key_id, key in zip(self.ids, master_keys, strict=True)
         }
+
+    def __reduce__(self) -> tuple[type[Keyring], tuple[Sequence[bytes]]]:
+        """Let processes of one's own have it too: what stands in it cannot be copied as it is."""
+        return Keyring, (self._master_keys,)
 
     @classmethod
     def of(cls, text: str) -> Keyring:
@@ -110,32 +115,32 @@ class Keyring:
         """
         return cls(list(dict.fromkeys(_master_key(word) for word in text.split(","))))
 
-    def seal(self, pending: Pending) -> Sealed:
+    def encrypt(self, pending: Pending) -> Encrypted:
         """Return what is appended in the place of something; who has no data key gets one."""
-        if not _has_something_to_seal(pending):
-            return Sealed(pending, None)
+        if not _has_something_to_encrypt(pending):
+            return Encrypted(pending, None)
         if pending.data_key == DESTROYED:
-            return Sealed(_without_answer(pending), None)
+            return Encrypted(_without_answer(pending), None)
         data_key, new = self._data_key_for(pending)
-        kept = _sealed_answer(pending, data_key)
+        kept = _encrypted_answer(pending, data_key)
         if isinstance(pending, PendingAnswer):
-            return Sealed(msgspec.structs.replace(pending, kept=kept), new)
+            return Encrypted(msgspec.structs.replace(pending, kept=kept), new)
         key, version, state = pending.key, pending.expected_version + 1, pending.state
-        sealed = msgspec.structs.replace(
+        encrypted = msgspec.structs.replace(
             pending,
-            payload=_sealed(pending.payload, data_key, _place(key, version, PAYLOAD)),
-            state=state and _sealed(state, data_key, _place(key, version, STATE)),
+            payload=_encrypted_text(pending.payload, data_key, _place(key, version, PAYLOAD)),
+            state=state and _encrypted_text(state, data_key, _place(key, version, STATE)),
             kept=kept,
         )
-        return Sealed(sealed, new)
+        return Encrypted(encrypted, new)
 
     def opened(
         self, key: StreamKey, version: int, payload: str, state: str | None, wrapped: bytes | None
     ) -> tuple[str, str | None]:
-        """Return an event's payload and the state beside it as they were before they were sealed.
+        """Return an event's payload and the state beside it as they were before encryption.
 
         ``wrapped`` is the stream's data key as it is stored, None if it has none: then nothing of
-        it is sealed. What was sealed with a destroyed key is blank, what does not open stays.
+        it is encrypted. What was encrypted with a destroyed key is blank, what does not open stays.
 
         Raises:
             WrongMasterKey: the data key was wrapped with a master key that is not here.
@@ -177,7 +182,7 @@ class Keyring:
         return self._wrap(key, self._unwrap(key, wrapped))
 
     def _data_key_for(self, pending: Pending) -> tuple[AESGCM, WrappedKey | None]:
-        """Return what to seal something with, and in its wrapping when it is new."""
+        """Return what to encrypt something with, and in its wrapping when it is new."""
         if pending.data_key is not None:
             return AESGCM(self._unwrap(pending.key, pending.data_key)), None
         fresh = os.urandom(DATA_KEY_BYTES)
@@ -197,14 +202,14 @@ class Keyring:
         return master.decrypt(wrapped[nonce_at:text_at], wrapped[text_at:], _owner(key))
 
 
-def _has_something_to_seal(pending: Pending) -> bool:
+def _has_something_to_encrypt(pending: Pending) -> bool:
     if pending.kept is not None or isinstance(pending, PendingAnswer):
         return True
     return _PERSONAL_PART in pending.payload or _PERSONAL_PART in (pending.state or "")
 
 
-def _sealed(text: str, data_key: AESGCM, place: bytes) -> str:
-    """Return the JSON of an event or a state with its personal part sealed, if it has one."""
+def _encrypted_text(text: str, data_key: AESGCM, place: bytes) -> str:
+    """Return the JSON of an event or a state with its personal part encrypted, if it has one."""
     parts = _decode_parts(text)
     personal = parts.get(PERSONAL)
     if personal is None or bytes(personal) == _NOTHING:
@@ -216,7 +221,7 @@ def _sealed(text: str, data_key: AESGCM, place: bytes) -> str:
 
 
 def _opened(text: str, data_key: AESGCM, place: bytes) -> str:
-    parts = _sealed_parts(text)
+    parts = _encrypted_parts(text)
     if parts is None:
         return text
     try:
@@ -230,7 +235,7 @@ def _opened(text: str, data_key: AESGCM, place: bytes) -> str:
 
 def _blank(text: str) -> str:
     """Return the JSON of an event or a state whose personal part cannot be opened any more."""
-    parts = _sealed_parts(text)
+    parts = _encrypted_parts(text)
     if parts is None:
         return text
     del parts[PERSONAL]
@@ -241,8 +246,8 @@ def _blank(text: str) -> str:
     return _encode(parts).decode()
 
 
-def _sealed_parts(text: str) -> _Parts | None:
-    """Return the parts of a JSON object whose personal part is sealed, None for any other text."""
+def _encrypted_parts(text: str) -> _Parts | None:
+    """Return the parts of a JSON object whose personal part is encrypted, None for other texts."""
     try:
         parts = _decode_parts(text)
     except msgspec.MsgspecError:
@@ -250,7 +255,7 @@ def _sealed_parts(text: str) -> _Parts | None:
     return parts if bytes(parts.get(PERSONAL, b"")).startswith(b'"') else None
 
 
-def _sealed_answer(pending: Pending, data_key: AESGCM) -> KeptAnswer | None:
+def _encrypted_answer(pending: Pending, data_key: AESGCM) -> KeptAnswer | None:
     kept = pending.kept
     if kept is None:
         return None
@@ -269,8 +274,8 @@ def _encrypted(text: bytes | msgspec.Raw, data_key: AESGCM, place: bytes) -> byt
     return binascii.b2a_base64(nonce + data_key.encrypt(nonce, text, place), newline=False)
 
 
-def _decrypted(sealed: bytes, data_key: AESGCM, place: bytes) -> bytes:
-    raw = binascii.a2b_base64(sealed)
+def _decrypted(encrypted: bytes, data_key: AESGCM, place: bytes) -> bytes:
+    raw = binascii.a2b_base64(encrypted)
     return data_key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place)
 
 
