@@ -5,7 +5,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from chaching import cli
+from chaching.cli import main as cli
+from chaching.cli.options import database_url
 from chaching.local.processes import Mark
 from chaching.local.state import RunState, write_state
 
@@ -72,4 +73,4 @@ def test_the_settings_come_before_the_running_service(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere")
-    assert cli.database_url(folder) == "postgresql://elsewhere"
+    assert database_url(folder) == "postgresql://elsewhere"

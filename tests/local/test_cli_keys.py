@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from chaching import cli
+from chaching.cli import main as cli
+from chaching.cli.keys import LISTED
 from chaching.eventstore.api_keys import RIGHTS
 
 KEY_ID = "key_[0-9A-Za-z]{14}"
@@ -113,7 +114,7 @@ def test_the_list_of_keys_is_a_table() -> None:
     told("keys", "revoke", second["key_id"])
     header, *lines = told("keys", "list").splitlines()
     starts = [0]
-    for before, name in pairwise(cli.LISTED):
+    for before, name in pairwise(LISTED):
         starts.append(header.index(name, starts[-1] + len(before)))
     cells = [
         [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]

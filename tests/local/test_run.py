@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 
 START_LIMIT_S = 240.0
 LIMIT_S = 30.0
-COMMAND = [sys.executable, "-c", "from chaching.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from chaching.cli.main import main; main()"]
 
 
 class Running:

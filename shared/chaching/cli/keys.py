@@ -1,131 +1,39 @@
-"""The `chaching` command: the local set-up, the schema, and API keys."""
+"""`chaching keys`: create, list, roll and revoke API keys."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import click
 import msgspec
 
-from chaching.domain.ids import Mode, is_account_id
+from chaching.cli.options import FORMATS, MODES, checked_account, database_url
+from chaching.cli.output import instant, table
+from chaching.domain.ids import Mode
 from chaching.eventstore.api_keys import (
     RIGHTS,
     IssuedKey,
     KeyKind,
-    KeyRefused,
     ListedKey,
     create_key,
     list_keys,
     revoke_key,
     roll_key,
 )
-from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
-from chaching.local.state import running_state
-from chaching.local.supervisor import RunSettings, run
-from chaching.schema.migrations import migrate
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8000
-PORTS = click.IntRange(min=1, max=65535)
-FORMATS = click.Choice(["text", "json"])
-MODES = click.Choice(get_args(Mode))
-KINDS = click.Choice(get_args(KeyKind))
-NAME_CHARACTERS_MAX = 255
-EXPIRES_IN_MAX_S = 100 * 365 * 24 * 3600
-LISTED = (
+KINDS: Final = click.Choice(get_args(KeyKind))
+NAME_CHARACTERS_MAX: Final = 255
+EXPIRES_IN_MAX_S: Final = 100 * 365 * 24 * 3600
+LISTED: Final = (
     *("KEY ID", "KEY", "KIND", "MODE", "ACCOUNT", "RIGHTS", "NAME"),
     *("CREATED", "EXPIRES", "REVOKED", "STATE"),
 )
-GAP = "  "
-
-
-def main() -> None:
-    """Run the command; what went wrong is one line on stderr and an exit code other than 0."""
-    try:
-        chaching(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        click.echo(f"chaching: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
-    except click.Abort:
-        sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
-        click.echo(f"chaching: {error}", err=True)
-        sys.exit(1)
 
 
 @click.group()
-@click.version_option(package_name="chaching")
-def chaching() -> None:
-    """Customers, event-sourced."""
-
-
-@chaching.command("run")
-@click.option("--host", envvar="HOST", default=DEFAULT_HOST, show_default=True)
-@click.option("--port", envvar="PORT", type=PORTS, default=DEFAULT_PORT, show_default=True)
-def run_command(host: str, port: int) -> None:
-    """Run the whole service on this machine, with private servers unless URLs are set."""
-    settings = RunSettings(
-        data_dir=data_dir(),
-        host=host,
-        port=port,
-        database_url=os.environ.get("DATABASE_URL") or None,
-        amqp_url=os.environ.get("AMQP_URL") or None,
-    )
-    asyncio.run(run(settings, say))
-
-
-@chaching.command()
-@click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-def info(form: str) -> None:
-    """Tell the addresses of the service that runs on the data folder."""
-    state = running_state(data_dir())
-    if state is None:
-        raise LocalError(f"no chaching runs on {data_dir()}: start it with `make run`")
-    facts: dict[str, str | int | None] = {
-        "gateway": state.gateway,
-        "database": state.database,
-        "broker": state.broker,
-        "data_dir": state.data_dir,
-        "pid": state.supervisor.pid,
-    }
-    if form == "json":
-        click.echo(msgspec.json.encode(facts))
-    else:
-        for name, value in facts.items():
-            click.echo(f"{name:9} {value if value is not None else '-'}")
-
-
-@chaching.command("migrate")
-def migrate_command() -> None:
-    """Bring the database of DATABASE_URL to the newest schema."""
-    url = os.environ.get("DATABASE_URL")
-    if not url:
-        raise LocalError("set DATABASE_URL to the database to migrate")
-    asyncio.run(migrate(url))
-
-
-@chaching.group()
 def keys() -> None:
     """API keys."""
-
-
-def checked_account(
-    _context: click.Context, _option: click.Parameter, account: str | None
-) -> str | None:
-    """Take an account that fits into a routing key as one word."""
-    if account is not None and not is_account_id(account):
-        raise click.BadParameter("1 to 64 of A-Z, a-z, 0-9, _ and -")
-    return account
 
 
 def checked_rights(
@@ -249,36 +157,3 @@ def listed_row(key: ListedKey) -> Sequence[str]:
         *(instant(at) for at in (key.created_at, key.expires_at, key.revoked_at)),
         key.state,
     )
-
-
-def instant(at: datetime | None) -> str:
-    """Answer an instant to the second, in UTC."""
-    return "-" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Answer rows of cells as lines whose columns stand under each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def database_url(folder: Path) -> str:
-    """Answer the database of the service that runs here, else DATABASE_URL."""
-    url = os.environ.get("DATABASE_URL")
-    if url:
-        return url
-    state = running_state(folder)
-    if state is None or state.database is None:
-        raise LocalError(f"no chaching runs on {folder}: start it, or set DATABASE_URL")
-    return state.database
-
-
-def say(line: str) -> None:
-    """Print a line; a terminal that is gone must not keep the service from stopping in order."""
-    try:
-        click.echo(line)
-    except OSError:
-        return

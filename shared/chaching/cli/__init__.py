@@ -1,0 +1,1 @@
+"""The `chaching` command, one module for each group of commands."""
