@@ -2,9 +2,9 @@
 
 An entry is the format's number in one byte and then every column of the row, in the table's order:
 the length of its bytes as a signed big-endian integer of four bytes, and the bytes. A null has the
-length -1 and no bytes, so it is never an empty text. Numbers are big-endian, texts UTF-8, an instant
-counts microseconds from the year 2000. These are the bytes in which PostgreSQL itself copies rows
-out, so whoever reads a stretch of the log hashes what comes, and decodes nothing.
+length -1 and no bytes, so it is never an empty text. Numbers are big-endian, texts UTF-8, an
+instant counts microseconds from the year 2000. These are the bytes in which PostgreSQL itself
+copies rows out, so whoever reads a stretch of the log hashes what comes, and decodes nothing.
 
 A column that is added to the table makes a new format; older events keep theirs.
 """
@@ -74,7 +74,7 @@ def event_of(entry: bytes) -> StoredEvent:
     if entry[:1] != bytes([FORMAT]):
         raise NotAnEntry(f"the format of an entry is {FORMAT}")
     values: dict[str, object] = {}
-    at = 1
+    at, name = 1, ""
     try:
         for name, (_, decode) in _COLUMNS.items():
             (length,) = _LENGTH.unpack_from(entry, at)

@@ -84,6 +84,12 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint
     signatures: tuple[Signature, ...]
 
+    def names(self, key: PublicKey) -> bool:
+        """Whether a signature is said to be this key's; whether it is, ``check`` tells."""
+        origin = self.checkpoint.origin
+        named = key_id(origin, key.key)
+        return any(s.name == origin and s.key_id == named for s in self.signatures)
+
     def check(self, keys: Sequence[PublicKey]) -> None:
         """Return when one of the keys signed this checkpoint.
 
@@ -91,9 +97,7 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             Untrusted: none did, or one of them is said to have and did not.
         """
         origin, text = self.checkpoint.origin, self.checkpoint.text().encode()
-        trusted = {
-            key_id(origin, key.key): key.key for key in keys if key.name in (None, origin)
-        }
+        trusted = {key_id(origin, key.key): key.key for key in keys if key.name in (None, origin)}
         found = [s for s in self.signatures if s.name == origin and s.key_id in trusted]
         if not found:
             raise Untrusted("no signature of a trusted key")

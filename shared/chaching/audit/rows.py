@@ -75,11 +75,11 @@ def _row(text: bytes, at: int) -> tuple[int, Row]:
     two, _, payload = _TO_PAYLOAD.unpack_from(text, to)
     to += _TO_PAYLOAD.size + payload
     (state,) = _LENGTH(text, to)
-    to += 4 + (state if state > 0 else 0)
+    to += 4 + (max(0, state))
     (metadata,) = _LENGTH(text, to)
     to += 4 + metadata
     (prefix,) = _LENGTH(text, to)
-    to += 4 + (prefix if prefix > 0 else 0)
+    to += 4 + (max(0, prefix))
     ends_with, _ = _TO_END.unpack_from(text, to)
     to += _TO_END.size
     fits = one == 1 and four == 4 and eight == 8 and two == 2 and ends_with == 8  # noqa: PLR2004 - bytes of numbers

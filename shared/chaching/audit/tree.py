@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 6962, section 2.1: growing it, what proofs are made of, checking them.
 
-A node is a complete subtree: over ``2 ** level`` leaves from leaf ``index << level`` on. It never
+A node is a complete subtree: over ``2 ** level`` leaves from leaf ``number << level`` on. It never
 changes once it is complete, whatever follows, so nodes can be stored. Every hash of a proof is
 the hash of a span of leaves, and every span is a few complete subtrees side by side.
 """
@@ -18,10 +18,10 @@ BLOCK_LEAVES: Final = 1 << BLOCK_LEVEL
 
 
 class Node(NamedTuple):
-    """A complete subtree: level 0 are the leaves."""
+    """A complete subtree: level 0 are the leaves; the numbers of each level count from 0."""
 
     level: int
-    index: int
+    number: int
 
 
 class Span(NamedTuple):
@@ -113,21 +113,21 @@ def consistency_spans(size: int, later_size: int) -> list[Span]:
 
 def span_hash(span: Span, hashes: Mapping[Node, bytes]) -> bytes:
     """Return the hash over a span, given those of its subtrees; EMPTY_ROOT over no leaf at all."""
-    return _folded([hashes[node] for node in subtrees(span)]) if span.start < span.end else EMPTY_ROOT
+    return (
+        _folded([hashes[node] for node in subtrees(span)]) if span.start < span.end else EMPTY_ROOT
+    )
 
 
 def block_node(node: Node, block_leaves: Sequence[bytes]) -> bytes:
     """Return the hash of a node below ``BLOCK_LEVEL``, given the leaves of its block."""
-    start = (node.index << node.level) % BLOCK_LEAVES
+    start = (node.number << node.level) % BLOCK_LEAVES
     hashes = list(block_leaves[start : start + (1 << node.level)])
     while len(hashes) > 1:
         hashes = [node_hash(left, right) for left, right in _pairs(hashes)]
     return hashes[0]
 
 
-def is_included(
-    leaf: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes
-) -> bool:
+def is_included(leaf: bytes, index: int, size: int, hashes: Sequence[bytes], root: bytes) -> bool:
     """Check an inclusion proof: the leaf with this hash stands at ``index`` under the root."""
     if not 0 <= index < size:
         return False
