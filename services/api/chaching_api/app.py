@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from chaching.audit.asking import FreshCheckpoints
 from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
@@ -21,6 +22,7 @@ from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
+from chaching_api.resources.audit_proofs import AuditProofs
 from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import PATH as SEARCH_PATH
 from chaching_api.resources.customer_search import CustomerSearch
@@ -66,11 +68,15 @@ def create_app(dependencies: Dependencies) -> web.Application:
         searches=CustomerSearches(dependencies.searches),
         store=store,
     )
+    audit = AuditProofs(
+        authenticator=authenticator, database=database, checkpoints=FreshCheckpoints(database)
+    )
     app.add_routes(
         [
             *search.routes(),  # before the routes with a customer's id
             *customers.routes(),
             *lists.routes(),
+            *audit.routes(),
             *Health(database).routes(),
             *documentation.routes(),
         ]

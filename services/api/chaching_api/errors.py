@@ -17,6 +17,7 @@ from chaching.domain.customer import (
     PaymentMethodNotAttached,
     Rejected,
     ShippingIncomplete,
+    similar_object,
 )
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
@@ -74,6 +75,17 @@ class BodyTooSlow(Malformed):
 
 class NoSuchCursor(Malformed):
     """A list is to go on from a customer that never existed; answered with resource_missing."""
+
+
+class NoSuchEvent(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """The log has no event of this account and mode at a position.
+
+    ``similar_in`` is the other mode (livemode) if the account has it there.
+    """
+
+    def __init__(self, position: int, *, similar_in: bool | None = None) -> None:
+        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
+        super().__init__(f"No such event: 'position:{position}'{hint}")
 
 
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
@@ -191,7 +203,9 @@ def failure_of(error: Exception) -> Failure:
             return _malformed(error)
         case Rejected():
             return _rejected(error)
-        case NotAuthenticated() | NotAllowed() | UnknownUrl() | IdempotencyMismatch():
+        case (
+            NotAuthenticated() | NotAllowed() | UnknownUrl() | NoSuchEvent() | IdempotencyMismatch()
+        ):
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
@@ -243,7 +257,7 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _refused(
-    error: NotAuthenticated | NotAllowed | UnknownUrl | IdempotencyMismatch,
+    error: NotAuthenticated | NotAllowed | UnknownUrl | NoSuchEvent | IdempotencyMismatch,
 ) -> Failure:
     match error:
         case IdempotencyMismatch():
@@ -269,6 +283,15 @@ def _refused(
                 type="invalid_request_error",
                 code="more_permissions_required",
                 message=str(error),
+                headers=_NO_RETRY,
+            )
+        case NoSuchEvent():
+            return Failure(
+                status=404,
+                type="invalid_request_error",
+                code="resource_missing",
+                message=str(error),
+                param="position",
                 headers=_NO_RETRY,
             )
         case UnknownUrl():

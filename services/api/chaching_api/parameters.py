@@ -1,4 +1,4 @@
-"""The parameters of every operation on customers, in the order in which they are checked.
+"""The parameters of every operation, in the order in which they are checked.
 
 The tables declare; ``read_…`` turn a tree of parameters into what a command carries. Unknown
 names are refused first, all in one message; then the first fault in the order of the table.
@@ -123,6 +123,13 @@ class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...] = ()
 
 
+class ConsistencyInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes of two trees, the smaller of which is to be proved the beginning of the other."""
+
+    start: int
+    end: int
+
+
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -186,6 +193,29 @@ def read_nothing(tree: Tree) -> None:
         Malformed: there is one.
     """
     _read(tree, DELETE)
+
+
+def read_checkpoint(tree: Tree) -> None:
+    """Refuse every parameter with Malformed."""
+    _read(tree, CHECKPOINT)
+
+
+def read_proof(tree: Tree) -> int:
+    """Read the position that is to be proved; raises Malformed."""
+    position: int = _read(tree, PROOF)["position"]
+    return position
+
+
+def read_consistency(tree: Tree) -> ConsistencyInput:
+    """Read the sizes of the trees that are to be compared; raises Malformed."""
+    given = _read(tree, CONSISTENCY)
+    return ConsistencyInput(start=given["from"], end=given["to"])
+
+
+def check_sizes(wanted: ConsistencyInput, *, largest: int) -> None:
+    """Refuse sizes that no two trees have had in this order with Malformed."""
+    Integer(minimum=0, maximum=largest).read(f"{wanted.end}", "to")
+    Integer(minimum=0, maximum=wanted.end).read(f"{wanted.start}", "from")
 
 
 def _read(tree: Tree, table: Table) -> dict[str, Any]:
@@ -400,7 +430,14 @@ SEARCH: Final[Table] = {
     "page": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="search_result"),
 }
+CHECKPOINT: Final[Table] = {}
+PROOF: Final[Table] = {"position": Required(Integer(minimum=1))}
+CONSISTENCY: Final[Table] = {
+    "from": Required(Integer(minimum=0)),
+    "to": Required(Integer(minimum=0)),
+}
 
+_READS: Final = (LIST, RETRIEVE, SEARCH, PROOF, CONSISTENCY)
 DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH) for name in table
+    name for table in (*CREATE.values(), *UPDATE.values(), *_READS) for name in table
 )

@@ -52,6 +52,12 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recorded_at: str
 
 
+def instant_text(instant: datetime) -> str:
+    """Return an instant as a ``StoredEvent`` tells it."""
+    # strftime leaves out the zeros before an early year
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
 class NotAnEntry(Exception):  # noqa: N818 - says what the bytes are
     """Bytes, or values, that no row of the log can have; the message names the column."""
 
@@ -105,19 +111,14 @@ def _fields(event: StoredEvent) -> Iterator[bytes]:
 
 def _encoded_instant(text: str) -> bytes:
     instant = datetime.strptime(text, _INSTANT).replace(tzinfo=UTC)
-    if _told(instant) != text:
+    if instant_text(instant) != text:
         raise ValueError("six digits of the second are wanted")
     return _BIGINT.pack((instant - _EPOCH) // timedelta(microseconds=1))
 
 
 def _decoded_instant(encoded: bytes) -> str:
     (microseconds,) = _BIGINT.unpack(encoded)
-    return _told(_EPOCH + timedelta(microseconds=microseconds))
-
-
-def _told(instant: datetime) -> str:
-    # strftime leaves out the zeros before an early year
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return instant_text(_EPOCH + timedelta(microseconds=microseconds))
 
 
 _Kind: TypeAlias = tuple[Callable[[Any], bytes], Callable[[bytes], object]]

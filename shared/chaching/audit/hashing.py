@@ -5,6 +5,7 @@ Leaves and nodes are those of RFC 6962; the chain has a prefix of its own.
 
 from __future__ import annotations
 
+import base64
 from hashlib import sha256
 from typing import Final
 
@@ -30,3 +31,16 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def chain_hash(before: bytes, leaf: bytes) -> bytes:
     """Return the link of an event to the chain of all before it."""
     return sha256(CHAIN_PREFIX + before + leaf).digest()
+
+
+def to_base64(value: bytes) -> str:
+    """Return bytes as texts have them."""
+    return base64.b64encode(value).decode()
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes of a text; ValueError when it is not just how they are spelled."""
+    value = base64.b64decode(text, validate=True)
+    if to_base64(value) != text:
+        raise ValueError("bits after the last byte are not zero")
+    return value

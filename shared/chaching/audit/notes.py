@@ -7,8 +7,6 @@ A key is named by the log's origin and its key id, which are four bytes of a has
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from hashlib import sha256
@@ -18,7 +16,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from chaching.audit.hashing import HASH_BYTES
+from chaching.audit.hashing import HASH_BYTES, from_base64, to_base64
 
 ORIGIN_PREFIX: Final = "chaching/"
 NOTE_BYTES_MAX: Final = 64 * 1024
@@ -54,7 +52,7 @@ class PublicKey(msgspec.Struct, frozen=True):
 
     def verifier(self, origin: str) -> str:
         """Return the key as tools of the field take it: name, key id and key in one line."""
-        identified = base64.b64encode(ED25519 + self.key).decode()
+        identified = to_base64(ED25519 + self.key)
         return f"{origin}+{key_id(origin, self.key).hex()}+{identified}"
 
 
@@ -66,7 +64,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     root: bytes
 
     def text(self) -> str:
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{self.origin}\n{self.size}\n{to_base64(self.root)}\n"
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +122,7 @@ class SigningKey:
             BadKey: the text is not 32 bytes in Base64.
         """
         try:
-            seed = base64.b64decode(text, validate=True)
+            seed = from_base64(text)
         except ValueError:
             seed = b""
         if len(seed) != SEED_BYTES:
@@ -139,7 +137,7 @@ class SigningKey:
         """Return the note of a checkpoint."""
         text, name = checkpoint.text(), checkpoint.origin
         signed = key_id(name, self.public.key) + self._private.sign(text.encode())
-        return f"{text}\n{SIGNATURE_LINE}{name} {base64.b64encode(signed).decode()}\n"
+        return f"{text}\n{SIGNATURE_LINE}{name} {to_base64(signed)}\n"
 
 
 def origin_of(log_id: str) -> str:
@@ -160,7 +158,7 @@ def parse_public_key(text: str) -> PublicKey:
     """
     text = text.strip()
     if len(text) == BARE_KEY_CHARACTERS:
-        return PublicKey(_public_bytes(text))
+        return PublicKey(_checked_public(_decoded(text)))
     name, _, identified = text.partition("+")
     spelled_id, _, encoded = identified.partition("+")
     decoded = _decoded(encoded)
@@ -201,10 +199,10 @@ def _checkpoint(text: str) -> Checkpoint:
 
 def _root(text: str) -> bytes:
     try:
-        root = base64.b64decode(text, validate=True)
+        root = from_base64(text)
     except ValueError:
         root = b""
-    if len(root) != HASH_BYTES or base64.b64encode(root).decode() != text:
+    if len(root) != HASH_BYTES:
         raise NotANote("its root hash is not 32 bytes in Base64")
     return root
 
@@ -212,17 +210,13 @@ def _root(text: str) -> bytes:
 def _signature(line: str) -> Signature:
     name, separator, encoded = line.removeprefix(SIGNATURE_LINE).partition(" ")
     try:
-        signed = base64.b64decode(encoded, validate=True)
+        signed = from_base64(encoded)
     except ValueError:
         signed = b""
     is_one = line.startswith(SIGNATURE_LINE) and separator and _NAME.fullmatch(name)
     if not is_one or len(signed) <= KEY_ID_BYTES:
         raise NotANote("a line under it is no signature")
     return Signature(name=name, key_id=signed[:KEY_ID_BYTES], signature=signed[KEY_ID_BYTES:])
-
-
-def _public_bytes(text: str) -> bytes:
-    return _checked_public(_decoded(text))
 
 
 def _checked_public(public: bytes) -> bytes:
@@ -233,6 +227,6 @@ def _checked_public(public: bytes) -> bytes:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return from_base64(text)
+    except ValueError:
         raise BadKey("a public key is NAME+ID+KEY, or 32 bytes in Base64") from None

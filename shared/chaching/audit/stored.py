@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from chaching.audit.entries import StoredEvent, instant_text
 from chaching.audit.hashing import CHAIN_START, HASH_BYTES
 from chaching.audit.notes import Checkpoint, SignedCheckpoint, parse_checkpoint
 from chaching.audit.rows import Row, Rows
@@ -35,6 +36,7 @@ _LOG_ROWS: Final = statement("chaching.audit", "log_rows")
 _LAST_RUN: Final = statement("chaching.audit", "last_run")
 _BLOCK_LEAVES: Final = statement("chaching.audit", "block_leaves")
 _NODES: Final = statement("chaching.audit", "nodes")
+_EVENT_AT: Final = statement("chaching.audit", "event_at")
 _NEWEST_CHECKPOINT: Final = statement("chaching.audit", "newest_checkpoint")
 
 
@@ -92,6 +94,16 @@ async def newest_checkpoint(fetches: Fetches) -> KeptCheckpoint | None:
         return None
     [row] = rows
     return KeptCheckpoint(parse_checkpoint(row["note"]), row["signed_at"])
+
+
+async def event_at(fetches: Fetches, position: int) -> StoredEvent | None:
+    """Return the event at a position, whoever's it is; raises Unavailable."""
+    rows = await fetches.fetch(_EVENT_AT, position)
+    if not rows:
+        return None
+    columns = {name: rows[0][name] for name in StoredEvent.__struct_fields__}
+    columns["recorded_at"] = instant_text(columns["recorded_at"])
+    return StoredEvent(**columns)
 
 
 async def proofs(fetches: Fetches, wanted: Sequence[Sequence[Span]]) -> list[list[bytes]]:

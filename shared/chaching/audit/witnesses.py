@@ -149,7 +149,9 @@ class Witnesses:
         fault_of_note = self._fault(signed)
         if (said.size, said.root) != (size, root):
             fault_of_note = ("checkpoint_changed", "says other than its note")
-        return _Witness(name=name, size=size, root=root, origin=said.origin, fault=fault_of_note)
+        return _Witness(
+            name=name, size=said.size, root=said.root, origin=said.origin, fault=fault_of_note
+        )
 
     def _kept_witness(self, kept: Kept) -> _Witness:
         said = kept.signed.checkpoint

@@ -164,11 +164,12 @@ class NoSuchCustomer(Rejected):
     param = "id"
 
     def __init__(self, customer_id: str, *, similar_in: bool | None = None) -> None:
-        hint = "" if similar_in is None else f"; {_similar(livemode=similar_in)}"
+        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
         super().__init__(f"No such customer: '{customer_id}'{hint}")
 
 
-def _similar(*, livemode: bool) -> str:
+def similar_object(*, livemode: bool) -> str:
+    """Return how a refusal says that the other mode has what this one lacks."""
     there, here = ("live", "test") if livemode else ("test", "live")
     return (
         f"a similar object exists in {there} mode, but a {here} mode key was used to make this "

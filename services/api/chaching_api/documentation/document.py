@@ -69,6 +69,7 @@ text where a text is wanted. Parameters of a POST may stand in the query too.
 
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
+    "Audit": "Evidence that the log of events has not been tampered with.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }

@@ -131,7 +131,7 @@ STATUSES: Final[Mapping[int, str]] = {
     400: "The request breaks a rule, or names in a parameter what does not exist.",
     401: "There is no key, or one that opens nothing here.",
     403: "The key lacks the right that is needed.",
-    404: "There is no such customer.",
+    404: "There is no such customer or event.",
     409: "Other requests kept changing the same customer.",
     413: "The body is larger than 1 MiB.",
     429: "Too many requests came too quickly.",

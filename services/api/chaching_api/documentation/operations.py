@@ -140,6 +140,16 @@ _DELETED: Final[Mapping[str, object]] = {
     "deleted": True,
 }
 
+_CHECKPOINT: Final[Mapping[str, object]] = {
+    "object": "audit.checkpoint",
+    "note": "chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11\n4711\n"
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n"
+    "\N{EM DASH} chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11 SIGNATURE\n",
+    "origin": "chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11",
+    "root_hash": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "size": 4711,
+}
+
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         method="post",
@@ -251,6 +261,53 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             "url": "/v1/customers/search",
         },
         headers=("Chaching-Projection-Lag",),
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/checkpoint",
+        name="retrieve_checkpoint",
+        group="Audit",
+        summary="Retrieve a signed checkpoint",
+        description="Answers the newest signed checkpoint of the log, after a short wait for one "
+        "of all events that there are now; `size` says how many it covers. Keep `note` elsewhere: "
+        "it proves what the log was.",
+        right="audit",
+        query=parameters.CHECKPOINT,
+        answers=component("AuditCheckpoint"),
+        answer_example=_CHECKPOINT,
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proof",
+        name="retrieve_proof",
+        group="Audit",
+        summary="Prove that an event is in the log",
+        description="Answers an event of the key's account and mode as it is stored, and the proof "
+        "that it is in the tree of a signed checkpoint.",
+        right="audit",
+        query=parameters.PROOF,
+        answers=component("AuditProof"),
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/consistency",
+        name="retrieve_consistency",
+        group="Audit",
+        summary="Prove that the log has only grown",
+        description="Answers the proof that the log of one size is the beginning of that of "
+        "another, such as between a checkpoint that was kept and the newest.",
+        right="audit",
+        query=parameters.CONSISTENCY,
+        answers=component("AuditConsistency"),
+        answer_example={
+            "object": "audit.consistency",
+            "from": 1,
+            "hashes": ["CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="],
+            "to": 2,
+        },
         errors=REFUSED,
     ),
     Operation(
