@@ -22,7 +22,7 @@ from chaching.audit.notes import Checkpoint, SigningKey, parse_checkpoint
 from chaching.audit.rows import Row
 from chaching.audit.stored import copy_rows
 from chaching.audit.tree import Frontier
-from chaching.audit.verifying import verify_within
+from chaching.audit.verifying import verify
 from chaching.audit.witnesses import Kept
 from chaching.eventstore import database
 from chaching.eventstore.database import Database, Session
@@ -393,9 +393,7 @@ async def tampered_with(
         await session.execute("BEGIN")
         await session.execute("SET LOCAL session_replication_role = replica")
         done = await manipulation(Superuser(session, audited, random))
-        verdict = await verify_within(
-            _OneSession(session), [KEY.public], kept, lambda _done, _of: None
-        )
+        verdict = await verify(_OneSession(session), keys=[KEY.public], kept=kept)
         await session.execute("ROLLBACK")
     return done, verdict
 

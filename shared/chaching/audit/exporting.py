@@ -17,16 +17,15 @@ from chaching.audit.asking import FreshCheckpoints
 from chaching.audit.entries import NotAnEntry, event_of
 from chaching.audit.exports import EXPORT_FORMAT, ExportWriter, Header
 from chaching.audit.notes import Checkpoint
+from chaching.audit.opening import AuditRefused
 from chaching.audit.rows import Row, Rows
-from chaching.audit.stored import SESSION_SETTINGS, proofs
+from chaching.audit.stored import proofs
 from chaching.audit.tree import inclusion_spans
 from chaching.domain.ids import Mode
 from chaching.eventstore.database import Database
 from chaching.eventstore.statements import statement
 
 STRETCH_EVENTS: Final = 2_000
-STATEMENT_TIMEOUT_S: Final = 60.0
-SESSIONS_MAX: Final = 2
 
 _ACCOUNT_ROWS: Final = statement("chaching.audit", "account_rows")
 _WAS_RECORDED: Final = statement("chaching.audit", "was_recorded")
@@ -37,10 +36,6 @@ MOMENTS: Final = "position:17, unix seconds, or an instant as in 2026-01-02T03:0
 
 Moment: TypeAlias = int | datetime
 Progress: TypeAlias = Callable[[int, int], None]
-
-
-class ExportRefused(Exception):  # noqa: N818 - a refusal is a normal outcome
-    """The file that is asked for cannot be made; the message is one line for a person."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,34 +67,18 @@ def parse_moment(text: str) -> Moment:
 
 
 async def export(
-    database_url: str, wanted: Wanted, progress: Progress = lambda _done, _of: None
+    database: Database, wanted: Wanted, progress: Progress = lambda _done, _of: None
 ) -> AsyncIterator[bytes]:
     """Yield the lines of a file; ``progress`` is told positions looked at and to be looked at.
 
     Raises:
-        ExportRefused: nothing is signed, or not all that is wanted.
+        AuditRefused: nothing is signed, or not all that is wanted.
         TreeBroken, NotANote: what is stored does not fit together.
         Unavailable: the database does not answer.
     """
-    database = Database(
-        database_url,
-        name="audit export",
-        sessions_max=SESSIONS_MAX,
-        statement_timeout_s=STATEMENT_TIMEOUT_S,
-        settings=SESSION_SETTINGS,
-    )
-    await database.open()
-    try:
-        async for line in _lines(database, wanted, progress):
-            yield line
-    finally:
-        await database.close()
-
-
-async def _lines(database: Database, wanted: Wanted, progress: Progress) -> AsyncIterator[bytes]:
     kept = await FreshCheckpoints(database).newest()
     if kept is None:
-        raise ExportRefused("no checkpoint has been signed: the auditor has to run")
+        raise AuditRefused("no checkpoint has been signed: the auditor has to run")
     checkpoint = kept.checkpoint
     start, end = await _range(database, wanted, checkpoint.size)
     writer = ExportWriter()
@@ -134,7 +113,7 @@ async def _event_lines(
     try:
         events = [event_of(row.entry) for row in rows]
     except NotAnEntry as error:
-        raise ExportRefused(f"an event after position {after} cannot be told: {error}") from error
+        raise AuditRefused(f"an event after position {after} cannot be told: {error}") from error
     hashes = await proofs(database, spans) if spans else []
     return [writer.event(event, proof) for event, proof in zip(events, hashes, strict=True)]
 
@@ -157,7 +136,7 @@ async def _rows(database: Database, wanted: Wanted, after: int, up_to: int) -> l
 async def _range(database: Database, wanted: Wanted, size: int) -> tuple[int, int]:
     """Return the first and the last position that are wanted, of those that are signed."""
     if isinstance(wanted.end, int) and wanted.end > size:
-        raise ExportRefused(
+        raise AuditRefused(
             f"position {wanted.end} is under no signed checkpoint, {size} is the last"
         )
     start, end = wanted.start or 1, size if wanted.end is None else wanted.end

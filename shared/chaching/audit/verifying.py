@@ -28,16 +28,14 @@ from chaching.audit.findings import Finding, Verdict, first_of
 from chaching.audit.hashing import CHAIN_START, HASH_BYTES, chain_hash, leaf_hash
 from chaching.audit.notes import PublicKey
 from chaching.audit.rows import Row
-from chaching.audit.stored import SESSION_SETTINGS, copy_rows
+from chaching.audit.stored import copy_rows
 from chaching.audit.tree import BLOCK_LEVEL, Frontier, Node
 from chaching.audit.witnesses import Kept, Witnesses
 from chaching.eventstore import database
-from chaching.eventstore.database import Database, Session
+from chaching.eventstore.database import Session
 from chaching.eventstore.statements import statement
 
 STRETCH_EVENTS: Final = 65_536
-STATEMENT_TIMEOUT_S: Final = 600.0
-SESSIONS_MAX: Final = 2
 UNSIGNED_MAX_S: Final = 3_600.0
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -85,35 +83,19 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 async def verify(
-    database_url: str,
+    reads: Reads,
     *,
     keys: Sequence[PublicKey] = (),
     kept: Sequence[Kept] = (),
     progress: Progress = lambda _done, _of: None,
 ) -> Verdict:
-    """Verify the whole log of a database; ``progress`` is told events done and to be done.
+    """Verify the whole log, as one database or session sees it.
+
+    With ``keys`` signatures are checked; ``progress`` is told events done and to be done.
 
     Raises:
         Unavailable: the database does not answer.
     """
-    opened = Database(
-        database_url,
-        name="audit",
-        sessions_max=SESSIONS_MAX,
-        statement_timeout_s=STATEMENT_TIMEOUT_S,
-        settings=SESSION_SETTINGS,
-    )
-    await opened.open()
-    try:
-        return await verify_within(opened, keys, kept, progress)
-    finally:
-        await opened.close()
-
-
-async def verify_within(
-    reads: Reads, keys: Sequence[PublicKey], kept: Sequence[Kept], progress: Progress
-) -> Verdict:
-    """Verify the log of an open database, or what one session sees of it."""
     [row] = await reads.fetch(_OVERVIEW)
     overview = _Overview(**{name: row[name] for name in _Overview.__struct_fields__})
     return await _Verification(reads, overview, keys, kept, progress).run()

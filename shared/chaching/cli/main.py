@@ -8,9 +8,9 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.cli.audit import AUDIT_FAILURES, audit
 from chaching.cli.keys import keys
-from chaching.cli.options import FORMATS
-from chaching.cli.output import say
+from chaching.cli.output import FORMATS, say
 from chaching.eventstore.api_keys import KeyRefused
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
@@ -37,7 +37,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
+    except (LocalError, KeyRefused, OSError, *AUDIT_FAILURES, *DATABASE_FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -93,4 +93,5 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
+chaching.add_command(audit)
 chaching.add_command(keys)

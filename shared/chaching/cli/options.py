@@ -1,4 +1,4 @@
-"""What several commands take: accounts, modes, forms of output, and where the database is."""
+"""What several commands take: accounts, modes, and where the database is."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,6 @@ from chaching.domain.ids import Mode, is_account_id
 from chaching.local.errors import LocalError
 from chaching.local.state import running_state
 
-FORMATS: Final = click.Choice(["text", "json"])
 MODES: Final = click.Choice(get_args(Mode))
 
 

@@ -1,4 +1,4 @@
-"""How commands print: tables, instants, and lines that a closed terminal may not stop."""
+"""How commands print: forms, tables, instants, and lines that a closed terminal may not stop."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+FORMATS: Final = click.Choice(["text", "json"])
 GAP: Final = "  "
 
 
