@@ -26,6 +26,10 @@ TEXTS: Final = ("", "plain", 'a "quote" and \\', "Jörg Müller", "日本語", "
 ACCOUNTS: Final = ("acct_1", "acct_2", "acct_3")
 
 
+def chance(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - chance, not a secret
+
+
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to verify: how many events, and the checkpoints in the order of signing."""
 

@@ -385,10 +385,18 @@ class _OneSession:
 
 
 async def tampered_with(
-    owner: Database, audited: Audited, manipulation: Manipulation, random: Random
+    owner: Database,
+    audited: Audited,
+    manipulation: Manipulation,
+    random: Random,
+    *,
+    keeps: bool = True,
 ) -> tuple[Manipulated, Verdict]:
-    """Do a manipulation, verify with the public key and the last checkpoint kept, undo it."""
-    kept = [Kept("kept.txt", audited.signed[-1])]
+    """Do a manipulation, verify with the public key, undo it.
+
+    ``keeps``: the last checkpoint was kept elsewhere.
+    """
+    kept = [Kept("kept.txt", audited.signed[-1])] if keeps else []
     async with owner.session() as session:
         await session.execute("BEGIN")
         await session.execute("SET LOCAL session_replication_role = replica")

@@ -14,6 +14,7 @@ from chaching.audit.entries import FORMAT
 COPY_HEADER_BYTES: Final = 19
 COPY_END: Final = 0xFF
 LEAD_BYTES: Final = 7  # the count of columns, the boolean and its length
+NUMBER_BYTES: Final = (1, 2, 4, 8, 8)
 
 _PREFIX: Final = bytes([FORMAT])
 _LENGTH: Final = struct.Struct(">i").unpack_from
@@ -64,6 +65,15 @@ class Rows:
 
 def _row(text: bytes, at: int) -> tuple[int, Row]:
     """Return where the row at ``at`` ends, and the row; struct.error when it has not all come."""
+    try:
+        to, row = _usual_row(text, at)
+    except struct.error:
+        return _any_row(text, at)
+    return (to, row) if row is not None and to <= len(text) else _any_row(text, at)
+
+
+def _usual_row(text: bytes, at: int) -> tuple[int, Row | None]:
+    """Cut a row that has nulls only where the table allows them; None if this is no such row."""
     _, _, follows, _, position, account = _TO_ACCOUNT.unpack_from(text, at)
     to = at + _TO_ACCOUNT.size + account
     one, _, stream = _TO_STREAM.unpack_from(text, to)
@@ -75,22 +85,24 @@ def _row(text: bytes, at: int) -> tuple[int, Row]:
     two, _, payload = _TO_PAYLOAD.unpack_from(text, to)
     to += _TO_PAYLOAD.size + payload
     (state,) = _LENGTH(text, to)
-    to += 4 + (max(0, state))
+    to += 4 + max(0, state)
     (metadata,) = _LENGTH(text, to)
     to += 4 + metadata
     (prefix,) = _LENGTH(text, to)
-    to += 4 + (max(0, prefix))
-    ends_with, _ = _TO_END.unpack_from(text, to)
+    to += 4 + max(0, prefix)
+    instant, _ = _TO_END.unpack_from(text, to)
     to += _TO_END.size
-    fits = one == 1 and four == 4 and eight == 8 and two == 2 and ends_with == 8  # noqa: PLR2004 - bytes of numbers
-    if not fits or account | stream | event_id | kind | payload | metadata < 0:
-        return _strange_row(text, at, position)
+    if (one, two, four, eight, instant) != NUMBER_BYTES:
+        return to, None
+    if account | stream | event_id | kind | payload | metadata < 0:
+        return to, None
     return to, Row(position, follows, _PREFIX + text[at + LEAD_BYTES : to])
 
 
-def _strange_row(text: bytes, at: int, position: int) -> tuple[int, Row]:
-    """Cut a row with nulls where the table allows none: such a row follows on nothing."""
+def _any_row(text: bytes, at: int) -> tuple[int, Row]:
+    """Cut a row column by column; one with nulls where none may be follows on nothing."""
     (columns,) = _COUNT(text, at)
+    _, _, _, _, position, _ = _TO_ACCOUNT.unpack_from(text, at)
     to = at + 2
     for _ in range(columns):
         (length,) = _LENGTH(text, to)

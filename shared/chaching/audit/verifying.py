@@ -126,7 +126,7 @@ class _Verification:
 
     async def run(self) -> Verdict:
         started_s = time.monotonic()
-        found = self._before_the_first()
+        found = first_of([self._before_the_first(), await self._grown([])])
         while found is None and self._frontier.size < max(self._last, self._hashed):
             found = await self._stretch(self._frontier.size)
             self._progress(self._frontier.size, self._last)

@@ -8,7 +8,8 @@ from typing import Final
 import click
 import msgspec
 
-from chaching.cli.audit import AUDIT_FAILURES, audit
+from chaching.cli.audit import audit
+from chaching.cli.evidence import EVIDENCE_FAILURES
 from chaching.cli.keys import keys
 from chaching.cli.output import FORMATS, say
 from chaching.eventstore.api_keys import KeyRefused
@@ -37,7 +38,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *AUDIT_FAILURES, *DATABASE_FAILURES) as error:
+    except (LocalError, KeyRefused, OSError, *EVIDENCE_FAILURES, *DATABASE_FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 

@@ -9,7 +9,7 @@ from chaching.audit.notes import SEED_BYTES, BadKey, SigningKey
 from chaching.local.errors import LocalError
 from chaching.local.places import write_private
 
-KEY_FILE = "audit-signing-key"
+KEY_FILE = "audit-signing.key"
 SETTING = "AUDIT_SIGNING_KEY"
 
 

@@ -7,7 +7,7 @@
 -- note: the columns after the first are all of event_store.events, in their order
 SELECT
     CASE
-        WHEN e.version = 1 THEN e.previous_position = 0
+        WHEN e.version = 1 THEN coalesce(e.previous_position = 0, false)
         ELSE EXISTS (
             SELECT FROM event_store.events AS p
             WHERE p.position = e.previous_position AND p.position < e.position
