@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from chaching.audit.asking import FreshCheckpoints
+from chaching.audit.asking import ASK_LIMIT_S, FreshCheckpoints
 from chaching.audit.entries import NotAnEntry, event_of
 from chaching.audit.exports import EXPORT_FORMAT, ExportWriter, Header
 from chaching.audit.notes import Checkpoint
@@ -67,7 +67,11 @@ def parse_moment(text: str) -> Moment:
 
 
 async def export(
-    database: Database, wanted: Wanted, progress: Progress = lambda _done, _of: None
+    database: Database,
+    wanted: Wanted,
+    progress: Progress = lambda _done, _of: None,
+    *,
+    ask_limit_s: float = ASK_LIMIT_S,
 ) -> AsyncIterator[bytes]:
     """Yield the lines of a file; ``progress`` is told positions looked at and to be looked at.
 
@@ -76,7 +80,7 @@ async def export(
         TreeBroken, NotANote: what is stored does not fit together.
         Unavailable: the database does not answer.
     """
-    kept = await FreshCheckpoints(database).newest()
+    kept = await FreshCheckpoints(database, ask_limit_s=ask_limit_s).newest()
     if kept is None:
         raise AuditRefused("no checkpoint has been signed: the auditor has to run")
     checkpoint = kept.checkpoint

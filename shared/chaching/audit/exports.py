@@ -163,7 +163,7 @@ class _Check:
     def _header(self, read: bytes) -> tuple[Header, Checkpoint]:
         try:
             header = _decode_header(read)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _Faulty(f"the header cannot be read: {error}") from error
         if header.format != EXPORT_FORMAT:
             raise _Faulty(f"the format is not {EXPORT_FORMAT}")
@@ -213,5 +213,5 @@ class _Check:
 def _end_of(read: bytes) -> End | None:
     try:
         return _decode_end(read)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
