@@ -15,7 +15,7 @@ from chaching.audit.notes import parse_checkpoint, parse_public_key
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 VECTORS: Final[dict[str, Any]] = json.loads((DOCS / "audit-vectors.json").read_text())
-LEAVES: Final = [bytes.fromhex(each["leaf_hash"]) for each in VECTORS["entries"]]
+LEAVES: Final[list[bytes]] = [bytes.fromhex(each["leaf_hash"]) for each in VECTORS["entries"]]
 
 
 def hashes(told: dict[str, Any]) -> list[bytes]:
@@ -47,11 +47,13 @@ def test_the_second_implementation_makes_the_same_chain_and_roots() -> None:
 def test_the_second_implementation_makes_and_accepts_the_same_proofs() -> None:
     roots: list[bytes] = [bytes.fromhex(root) for root in VECTORS["roots"]]
     for told in VECTORS["inclusion"]:
-        index, size = told["index"], told["size"]
+        index: int = told["index"]
+        size: int = told["size"]
         assert hashes(told) == document.inclusion(index, LEAVES[:size])
         assert document.root_of_inclusion(LEAVES[index], index, size, hashes(told)) == roots[size]
     for told in VECTORS["consistency"]:
-        smaller, size = told["from"], told["to"]
+        smaller: int = told["from"]
+        size = told["to"]
         assert hashes(told) == document.consistency(smaller, LEAVES[:size])
         assert document.is_consistent(smaller, roots[smaller], size, roots[size], hashes(told))
 
