@@ -18,31 +18,32 @@ from typing import Any, Final
 # --- Entry --------------------------------------------------------------------------------------
 
 COLUMNS: Final = (
-    ("position", 8),
-    ("account", "text"),
-    ("livemode", "boolean"),
-    ("stream", "text"),
-    ("version", 4),
-    ("previous_position", 8),
-    ("event_id", "text"),
-    ("type", "text"),
-    ("schema_version", 2),
-    ("payload", "text"),
-    ("state", "text"),
-    ("metadata", "text"),
-    ("invoice_prefix", "text"),
-    ("recorded_at", "instant"),
+    ("position", 20, 8),
+    ("account", 25, "text"),
+    ("livemode", 16, "boolean"),
+    ("stream", 25, "text"),
+    ("version", 23, 4),
+    ("previous_position", 20, 8),
+    ("event_id", 25, "text"),
+    ("type", 25, "text"),
+    ("schema_version", 21, 2),
+    ("payload", 114, "text"),
+    ("state", 114, "text"),
+    ("metadata", 114, "text"),
+    ("invoice_prefix", 25, "text"),
+    ("recorded_at", 1184, "instant"),
 )
 INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z")
 YEAR_2000_S: Final = calendar.timegm((2000, 1, 1, 0, 0, 0))
 
 
 def entry(event: dict[str, Any]) -> bytes:
-    assert tuple(event) == tuple(name for name, _ in COLUMNS)
-    text = bytearray(b"\x01")
-    for name, kind in COLUMNS:
+    assert tuple(event) == tuple(name for name, _, _ in COLUMNS)
+    text = bytearray(b"\x01\x00\x00\x00\x0e")
+    for name, number, kind in COLUMNS:
+        text += number.to_bytes(4, "big")
         if event[name] is None:
-            assert name in {"payload", "state", "invoice_prefix"}
+            assert name in {"state", "invoice_prefix"}
             text += b"\xff\xff\xff\xff"
         else:
             column = column_bytes(event[name], kind)

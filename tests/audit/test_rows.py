@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import pytest
 from tests.eventstore.items import append_batch, item
 from tests.support.audited import append_events, chance
 
-from chaching.audit.entries import StoredEvent, entry_of, event_of
+from chaching.audit.entries import NotAnEntry, StoredEvent, entry_of, event_of
+from chaching.audit.hashing import leaf_hash
 from chaching.audit.rows import Row, Rows
 from chaching.audit.stored import SESSION_SETTINGS, copy_rows, event_at
 from chaching.eventstore.database import Database
 from chaching.eventstore.statements import statement
 
 EVENTS: Final = 300
+LEAF_HASHES: Final = statement("chaching.audit", "leaf_hashes")
 LOG_ROWS: Final = statement("chaching.audit", "log_rows")
 
 
@@ -43,6 +46,21 @@ async def test_an_entry_is_the_row_as_its_columns_say_it(database: Database) -> 
         assert event is not None
         assert entry_of(event) == row.entry
         assert event_of(row.entry) == event
+    hashed = await database.fetch(LEAF_HASHES, 0, EVENTS)
+    leaves = [(row[0], row[1]) for row in hashed]
+    assert leaves == [(row.position, leaf_hash(row.entry)) for row in rows]
+
+
+async def test_what_an_entry_says_is_what_the_columns_say(database: Database) -> None:
+    await append_events(database, 50, chance(4))
+    columns = ", ".join(StoredEvent.__struct_fields__)
+    stored = await database.fetch(f"SELECT {columns} FROM event_store.events ORDER BY position")  # noqa: S608 - of the log
+    for position, row in enumerate(stored, 1):
+        event = await event_at(database, position)
+        assert event is not None
+        told = {name: getattr(event, name) for name in StoredEvent.__struct_fields__}
+        recorded_at = datetime.fromisoformat(told.pop("recorded_at"))
+        assert {**told, "recorded_at": recorded_at} == {n: row[n] for n in [*told, "recorded_at"]}
 
 
 async def test_every_column_of_the_log_is_in_an_entry(database: Database) -> None:
@@ -93,27 +111,30 @@ async def test_an_event_must_follow_on_the_one_before_it_in_its_stream(
     assert strays[0] == first_to_follow_on_nothing
 
 
+NULLABLE: Final = {"state", "invoice_prefix"}
+
+
 @pytest.mark.parametrize("column", [n for n in StoredEvent.__struct_fields__ if n != "position"])
-async def test_a_null_where_none_may_be_is_cut_right_and_follows_on_nothing(
+async def test_a_null_makes_another_entry_and_leaves_the_neighbours_as_they_were(
     database: Database, column: str
 ) -> None:
-    await append_batch(database, item("cus_1", prefix="P1"), item("cus_2"), item("cus_3"))
+    await append_batch(database, item("cus_1"), item("cus_2", prefix="P1"), item("cus_3"))
     before = await rows_of(database)
     for name in ("events_stream_version_key", "events_version_follows"):
         await database.execute(f"ALTER TABLE event_store.events DROP CONSTRAINT {name}")
     await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
-    if column not in {"state", "invoice_prefix"}:
-        await database.execute(
-            f"ALTER TABLE event_store.events ALTER COLUMN {column} DROP NOT NULL"
-        )
-    sql = f"UPDATE event_store.events SET {column} = NULL WHERE position = 1"  # noqa: S608 - see above
+    if column not in NULLABLE:
+        drop = f"ALTER TABLE event_store.events ALTER COLUMN {column} DROP NOT NULL"
+        await database.execute(drop)
+    sql = f"UPDATE event_store.events SET {column} = NULL WHERE position = 2"  # noqa: S608 - a column
     await database.execute(sql)
     after = await rows_of(database)
     assert [row.position for row in after] == [1, 2, 3]
-    assert after[1:] == before[1:]
-    if column not in {"state", "invoice_prefix"}:
-        assert not after[0].follows
-    assert (after[0].entry == before[0].entry) == (column == "state")
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert (after[1].entry == before[1].entry) == (column == "state")
+    if column not in NULLABLE:
+        with pytest.raises(NotAnEntry):
+            event_of(after[1].entry)
 
 
 async def test_a_large_log_is_handed_over_in_pieces(database_url: str, database: Database) -> None:

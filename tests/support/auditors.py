@@ -54,6 +54,11 @@ class AuditorProcess:
         self._child: Child | None = None
 
     @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.mark().pid
+
+    @property
     def exit_code(self) -> int | None:
         assert self._child is not None
         return self._child.exit_code

@@ -35,7 +35,7 @@ from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
 from chaching.runtime.lifecycle import supervised
 from chaching.runtime.logs import logger
 
-FOLLOW_EVERY_S: Final = 0.5
+FOLLOW_EVERY_S: Final = 1.0
 SIGN_EVERY_S: Final = 10.0
 SIGN_PAUSE_S: Final = 1.0
 LISTEN_AGAIN_EVERY_S: Final = 60.0

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from chaching.audit.entries import FORMAT
-from chaching.audit.hashing import chain_hash, leaf_hash
+from chaching.audit.hashing import chain_hash
 from chaching.audit.notes import (
     Checkpoint,
     NotANote,
@@ -30,10 +30,8 @@ from chaching.audit.notes import (
     origin_of,
     parse_checkpoint,
 )
-from chaching.audit.rows import Row
 from chaching.audit.stored import (
     TreeBroken,
-    copy_rows,
     newest_checkpoint,
     node_hashes,
     proofs,
@@ -51,6 +49,7 @@ STEP_EVENTS_MAX: Final = 4_096
 
 _HEAD: Final = statement("chaching.eventstore", "head")
 _LOG_ID: Final = statement("chaching.eventstore", "log_id")
+_LEAF_HASHES: Final = statement("chaching.audit", "leaf_hashes")
 _APPEND_RUNS: Final = statement("chaching.audit", "append_runs")
 _APPEND_NODES: Final = statement("chaching.audit", "append_nodes")
 _APPEND_CHECKPOINT: Final = statement("chaching.audit", "append_checkpoint")
@@ -144,19 +143,13 @@ class GrowingTree:
 
     async def _hashed(self, after: int, up_to: int) -> list[bytes]:
         """Return the leaf hashes of a stretch of the log, every position of which must be there."""
-        leaves: list[bytes] = []
-
-        def take(rows: Sequence[Row]) -> None:
-            for position, _, entry in rows:
-                leaves.append(leaf_hash(entry))
-                if position != after + len(leaves):
-                    raise TreeBroken(f"position {after + len(leaves)} is not in the log")
-
-        async with self._database.session() as session:
-            await copy_rows(session, after, up_to, take)
-        if len(leaves) != up_to - after:
-            raise TreeBroken(f"position {after + len(leaves) + 1} is not in the log")
-        return leaves
+        rows = await self._database.fetch(_LEAF_HASHES, after, up_to)
+        for wanted, (position, _) in enumerate(rows, after + 1):
+            if position != wanted:
+                raise TreeBroken(f"position {wanted} is not in the log")
+        if len(rows) != up_to - after:
+            raise TreeBroken(f"position {after + len(rows) + 1} is not in the log")
+        return [leaf for _, leaf in rows]
 
     async def _advance(self, start: int, end: int, session: Session) -> None:
         await self._lease.advance(self._held, Position(start), Position(end), within=session)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from chaching.audit.entries import StoredEvent, instant_text
+from chaching.audit.entries import FORMAT, StoredEvent, event_of
 from chaching.audit.hashing import CHAIN_START, HASH_BYTES
 from chaching.audit.notes import Checkpoint, SignedCheckpoint, parse_checkpoint
 from chaching.audit.rows import Row, Rows
@@ -97,13 +97,11 @@ async def newest_checkpoint(fetches: Fetches) -> KeptCheckpoint | None:
 
 
 async def event_at(fetches: Fetches, position: int) -> StoredEvent | None:
-    """Return the event at a position, whoever's it is; raises Unavailable."""
+    """Return the event at a position, whoever's it is; raises NotAnEntry or Unavailable."""
     rows = await fetches.fetch(_EVENT_AT, position)
     if not rows:
         return None
-    columns = {name: rows[0][name] for name in StoredEvent.__struct_fields__}
-    columns["recorded_at"] = instant_text(columns["recorded_at"])
-    return StoredEvent(**columns)
+    return event_of(bytes([FORMAT]) + rows[0]["entry"])
 
 
 async def proofs(fetches: Fetches, wanted: Sequence[Sequence[Span]]) -> list[list[bytes]]:
@@ -113,9 +111,11 @@ async def proofs(fetches: Fetches, wanted: Sequence[Sequence[Span]]) -> list[lis
         TreeBroken: a node that must be there is missing.
         Unavailable: no answer in time.
     """
-    nodes = {node for spans in wanted for span in spans for node in subtrees(span)}
+    different = {span for spans in wanted for span in spans}
+    nodes = {node for span in different for node in subtrees(span)}
     hashes = await node_hashes(fetches, nodes)
-    return [[span_hash(span, hashes) for span in spans] for spans in wanted]
+    found = {span: span_hash(span, hashes) for span in different}
+    return [[found[span] for span in spans] for spans in wanted]
 
 
 async def node_hashes(fetches: Fetches, nodes: set[Node]) -> dict[Node, bytes]:

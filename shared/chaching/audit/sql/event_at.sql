@@ -1,9 +1,10 @@
 -- purpose: the event at a position, every column as it is stored
 -- parameters: $1 bigint position
--- result: position bigint, account text, livemode boolean, stream text, version integer,
---   previous_position bigint, event_id text, type text, schema_version smallint, payload json,
---   state json, metadata json, invoice_prefix text, recorded_at timestamptz
-SELECT position, account, livemode, stream, version, previous_position, event_id, type,
-       schema_version, payload, state, metadata, invoice_prefix, recorded_at
-FROM event_store.events
-WHERE position = $1
+-- result: entry bytea
+-- note: an entry has all columns of event_store.events, in their order
+SELECT record_send(ROW(
+        e.position, e.account, e.livemode, e.stream, e.version, e.previous_position, e.event_id,
+        e.type, e.schema_version, e.payload, e.state, e.metadata, e.invoice_prefix, e.recorded_at
+    )) AS entry
+FROM event_store.events AS e
+WHERE e.position = $1

@@ -1,10 +1,7 @@
 -- purpose: a stretch of the log, every column as it is stored, to be copied out in binary form
 -- parameters: $1 bigint after position, $2 bigint up to and with position
--- result: follows boolean (on the event that it says it follows), position bigint, account text,
---   livemode boolean, stream text, version integer, previous_position bigint, event_id text,
---   type text, schema_version smallint, payload json, state json, metadata json,
---   invoice_prefix text, recorded_at timestamptz
--- note: the columns after the first are all of event_store.events, in their order
+-- result: follows boolean (on the event that it says it follows), position bigint, entry bytea
+-- note: an entry has all columns of event_store.events, in their order
 SELECT
     CASE
         WHEN e.version = 1 THEN coalesce(e.previous_position = 0, false)
@@ -15,8 +12,11 @@ SELECT
               AND p.version = e.version - 1
         )
     END AS follows,
-    e.position, e.account, e.livemode, e.stream, e.version, e.previous_position, e.event_id,
-    e.type, e.schema_version, e.payload, e.state, e.metadata, e.invoice_prefix, e.recorded_at
+    e.position,
+    record_send(ROW(
+        e.position, e.account, e.livemode, e.stream, e.version, e.previous_position, e.event_id,
+        e.type, e.schema_version, e.payload, e.state, e.metadata, e.invoice_prefix, e.recorded_at
+    )) AS entry
 FROM event_store.events AS e
 WHERE e.position > $1 AND e.position <= $2
 ORDER BY e.position
