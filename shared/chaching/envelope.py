@@ -50,7 +50,11 @@ class StreamKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who asked for a change, from where and in which request. Holds no customer's data."""
+    """Who asked for a change, from where, in which request and why.
+
+    Holds no customer's data, unless a caller writes some into ``reason``. Older events have neither
+    that nor ``key_kind``.
+    """
 
     request_id: RequestId
     key_id: KeyId | None = None
@@ -58,6 +62,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_address: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    key_kind: str | None = None
+    reason: str | None = None
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):

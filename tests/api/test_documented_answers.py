@@ -17,7 +17,10 @@ from chaching_api.expansions import expandable
 CUSTOMERS: Final = "/v1/customers"
 SEARCH: Final = "/v1/customers/search"
 CUSTOMER: Final = "/v1/customers/{customer}"
+EVENTS: Final = "/v1/events"
+EVENT: Final = "/v1/events/{event}"
 ID: Final = "cus_1"
+EVENT_ID: Final = "evt_1"
 FULL: Final = """{
     "id": "cus_full", "name": "Jane", "email": "x@y.z", "phone": "+1", "balance": -5,
     "address": {"line1": "a"}, "shipping": {"name": "J", "address": {"city": "b"}},
@@ -33,7 +36,9 @@ FULL: Final = """{
 
 
 async def send(client: Client, method: str, path: str, body: str | None = None) -> Answer:
-    return await client.send(method, path.format(customer=ID), body, content_type=JSON)
+    return await client.send(
+        method, path.format(customer=ID, event=EVENT_ID), body, content_type=JSON
+    )
 
 
 @pytest.mark.parametrize("body", ["{}", FULL])
@@ -46,6 +51,18 @@ async def test_a_customer_is_as_documented_all_its_life(client: Client, body: st
         assert (answer.status, undocumented(method, CUSTOMER, answer)) == (200, [])
     gone = await client.send("GET", path)
     assert (gone.status, undocumented("GET", CUSTOMER, gone)) == (200, [])
+
+
+async def test_every_event_of_a_customer_is_as_documented(client: Client) -> None:
+    await client.send("POST", CUSTOMERS, FULL, content_type=JSON)
+    await client.update("cus_full", "name=June&metadata[a]=&address[city]=c&payment_method=pm_2")
+    await client.delete("cus_full")
+    page = await client.send("GET", EVENTS)
+    assert (page.status, undocumented("GET", EVENTS, page)) == (200, [])
+    assert len(page.json["data"]) == 3
+    for event in page.json["data"]:
+        answer = await client.send("GET", f"{EVENTS}/{event['id']}")
+        assert (answer.status, undocumented("GET", EVENT, answer)) == (200, [])
 
 
 @pytest.mark.parametrize("source", ["tok_visa", "src_1", "ba_1"])
@@ -68,6 +85,7 @@ async def test_all_that_can_be_expanded_is_as_documented(client: Client, source:
     [
         (CUSTOMERS, ""),
         (CUSTOMERS, "?limit=1&expand[]=data.tax_ids&created[gte]=5"),
+        (EVENTS, "?limit=1&type=customer.*&created[gte]=5&delivery_success=true"),
         (SEARCH, "?query=name:'Jane'"),
         (SEARCH, "?query=name:'Jane'&limit=1&expand[]=total_count&expand[]=data.sources"),
     ],
@@ -84,6 +102,8 @@ async def test_a_page_is_as_documented(client: Client, path: str, query: str) ->
     [
         (CUSTOMERS, "?limit=a"),
         (CUSTOMERS, "?starting_after=cus_none"),
+        (EVENTS, "?ending_before=evt_none"),
+        (EVENTS, "?type=a&types[]=b"),
         (SEARCH, ""),
         (SEARCH, "?query=foo"),
         (SEARCH, "?query=name:'a'&page=nope"),
@@ -125,6 +145,8 @@ async def test_an_answer_of_another_shape_is_found_out(client: Client) -> None:
         ("GET", CUSTOMER, None, 404),
         ("POST", CUSTOMER, '{"name": "a"}', 404),
         ("DELETE", CUSTOMER, None, 404),
+        ("GET", EVENT, None, 404),
+        ("GET", f"{EVENT}?expand[]=data", None, 400),
     ],
 )
 async def test_a_refusal_is_as_documented(
@@ -164,7 +186,9 @@ async def test_a_version_that_is_none_is_refused_as_documented(
     client: Client, named: Operation
 ) -> None:
     answer = await client.send(
-        named.method, named.path.format(customer=ID, file="x"), headers={"Stripe-Version": "x"}
+        named.method,
+        named.path.format(customer=ID, event=EVENT_ID, file="x"),
+        headers={"Stripe-Version": "x"},
     )
     assert (answer.status, undocumented(named.method, named.path, answer)) == (400, [])
 

@@ -4,8 +4,9 @@ import pytest
 
 from chaching_api.bodies import decode_form
 from chaching_api.errors import Malformed
+from chaching_api.parameter_tables import Seconds
 from chaching_api.parameter_types import INT64_MAX, INT64_MIN
-from chaching_api.parameters import LIST, ListInput, Seconds, read_list
+from chaching_api.parameters import LIST, ListInput, read_list
 
 
 def listing(query: str) -> ListInput:
@@ -47,8 +48,10 @@ def test_every_parameter_is_read() -> None:
         ("0", 1),
         ("101", 100),
         ("-7", 1),
+        ("9" * 20, 100),
         ("9" * 30, 100),
         ("-" + "9" * 30, 1),
+        ("0" * 30 + "7", 7),
     ],
 )
 def test_a_limit_is_clamped(said: str, meant: int) -> None:
@@ -76,6 +79,7 @@ def test_created_is_a_second_or_a_stretch_of_them(query: str, meant: Seconds) ->
     ("query", "message", "reason", "param"),
     [
         ("limit=abc", "Invalid integer: abc", "parameter_invalid_integer", "limit"),
+        ("limit=-", "Invalid integer: -", "parameter_invalid_integer", "limit"),
         ("limit=1.5", "Invalid integer: 1.5", "parameter_invalid_integer", "limit"),
         ("created=now", "Invalid integer: now", "parameter_invalid_integer", "created"),
         ("created[gt]=x", "Invalid integer: x", "parameter_invalid_integer", "created[gt]"),

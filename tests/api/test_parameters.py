@@ -25,8 +25,8 @@ from chaching_api.parameters import (
     UPDATE,
     CreateInput,
     UpdateInput,
-    read_expand_only,
     read_nothing,
+    read_retrieve,
 )
 
 # --- what is read -------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ EXPANDABLE = [
 def test_what_a_customer_refers_to_can_be_expanded(path: str) -> None:
     assert creating({"expand": [path]}).expand == (path,)
     assert updating({"expand": [path]}).expand == (path,)
-    assert read_expand_only({"expand": [path]}) == (path,)
+    assert read_retrieve({"expand": [path]}).expand == (path,)
 
 
 @pytest.mark.parametrize(
@@ -423,14 +423,14 @@ def test_what_a_customer_refers_to_can_be_expanded(path: str) -> None:
 )
 def test_another_property_cannot_be_expanded(path: str) -> None:
     with pytest.raises(Malformed) as raised:
-        read_expand_only({"expand": ["sources", path]})
+        read_retrieve({"expand": ["sources", path]})
     assert raised.value.message == f"This property cannot be expanded ({path})."
     assert raised.value.param == "expand[1]"
 
 
 def test_expansion_goes_four_levels_deep() -> None:
     with pytest.raises(Malformed) as raised:
-        read_expand_only({"expand": ["sources.data.customer.sources.data"]})
+        read_retrieve({"expand": ["sources.data.customer.sources.data"]})
     assert raised.value.reason == "property_expansion_max_depth"
     assert raised.value.message == (
         "You cannot expand more than 4 levels of a property (sources.data.customer.sources.data)."
@@ -438,9 +438,9 @@ def test_expansion_goes_four_levels_deep() -> None:
 
 
 def test_a_retrieve_takes_expand_only() -> None:
-    assert read_expand_only({}) == ()
+    assert read_retrieve({}).expand == ()
     with pytest.raises(Malformed, match="Received unknown parameter: name"):
-        read_expand_only({"name": "a", "expand": ["foo"]})
+        read_retrieve({"name": "a", "expand": ["foo"]})
 
 
 def test_a_delete_takes_nothing() -> None:

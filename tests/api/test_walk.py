@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from chaching.domain.customer import Commercial, Customer, Personal
 from chaching.domain.ids import CustomerId
+from chaching_api.parameter_tables import Seconds
 from chaching_api.parameter_types import INT64_MAX, INT64_MIN
-from chaching_api.parameters import ListInput, Seconds
+from chaching_api.parameters import ListInput
 from chaching_api.reads.walk import Listed, Page, Place, Tail, Walk, page_of, place_of, walk_of
 
 Question: TypeAlias = tuple[ListInput, Place | None]

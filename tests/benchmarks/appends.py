@@ -133,7 +133,8 @@ def _insert_script() -> str:
     return f"""\\set r random(1, 9000000000000000)
 INSERT INTO bench.events (account, livemode, stream, version, previous_position, event_id, type,
     schema_version, payload, metadata, invoice_prefix, recorded_at)
-VALUES ('acct_bench', false, 'cus_' || :r, 1, 0, 'evt_' || :r, 'CustomerCreated', 1,
+VALUES ('acct_bench', false, 'cus_' || :r, 1, 0, 'evt_' || lpad(:r::text, 22, '0'),
+    'CustomerCreated', 1,
     '{payload}', '{metadata}', 'P' || :r, now());
 """  # noqa: S608
 

@@ -11,6 +11,7 @@ from chaching.domain.ids import (
     KeyId,
     RequestId,
     spell,
+    spell_event_id,
     spell_invoice_prefix,
 )
 from chaching.domain.values import Details
@@ -49,6 +50,8 @@ def pending_create() -> PendingEvent:
         invoice_prefix=spell_invoice_prefix(secrets.randbits(64)),
         details=DETAILS,
     )
+    event_id = spell_event_id(command.id, 1, secrets.randbits(64))
+    assert event_id is not None
     event = decide(command, None)
     assert event is not None
     decided = Decided(
@@ -56,7 +59,7 @@ def pending_create() -> PendingEvent:
         version=NO_VERSION,
         event=event,
         after=evolve(None, event),
-        event_id=EventId(fresh_id("evt_")),
+        event_id=EventId(event_id),
         metadata=Metadata(request_id=RequestId(fresh_id("req_")), key_id=KeyId("key_bench")),
     )
     return encode([decided])[0]

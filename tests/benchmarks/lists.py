@@ -20,7 +20,8 @@ from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.store import EventStore
 from chaching.local.errors import LocalError
 from chaching.schema.migrations import migrate
-from chaching_api.parameters import ListInput, Seconds
+from chaching_api.parameter_tables import Seconds
+from chaching_api.parameters import ListInput
 from chaching_api.reads import lists
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.walk import Place, walk_of

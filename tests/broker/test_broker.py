@@ -12,7 +12,9 @@ from tests.broker.test_messages import INSTANT
 from tests.support.brokers import LOG_ID, OTHER_LOG_ID, UNREACHABLE, messages_in
 from tests.support.customers import created, pending
 from tests.support.waiting import eventually
+from tests.support.withholding import wire_to
 
+from chaching.broker import publisher as publisher_module
 from chaching.broker import topology
 from chaching.broker.connection import connected
 from chaching.broker.consumer import Consumer, consuming
@@ -184,6 +186,16 @@ async def test_a_lost_connection_ends_the_publisher(amqp_url: str, prefix: str) 
         await publisher._channel.connection.close()
         with pytest.raises(NotPublished):
             await publisher.confirmed_beyond(START)
+
+
+async def test_a_broker_that_falls_silent_ends_a_publisher_that_waits_for_room(
+    amqp_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "CONFIRM_TIMEOUT_S", 0.2)
+    async with wire_to(amqp_url) as (wire, url), publishing(url, prefix=prefix) as publisher:
+        wire.withhold_after(b"cloudEvents:id")
+        with pytest.raises(NotPublished, match="no confirm"):
+            await publisher.publish(LOG_ID, some_messages(10))
 
 
 async def test_a_lost_connection_ends_the_consumer(amqp_url: str, prefix: str) -> None:

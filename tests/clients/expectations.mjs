@@ -50,7 +50,7 @@ export function brokenPromises(expected, outcome, saved) {
   faults.push(...differences(resolved(expected.headers ?? {}, saved), outcome.headers, "headers"));
   faults.push(...differences(resolved(expected.body ?? {}, saved), outcome.body ?? {}, "body"));
   faults.push(...unlikeTheWhole(expected, outcome.body, saved));
-  return [...faults, ...unlikeTheList(expected, outcome.body?.data ?? [], saved)];
+  return [...faults, ...unlikeTheList(expected, listOf(outcome.body?.data), saved)];
 }
 
 function unlikeTheWhole(expected, body, saved) {
@@ -118,6 +118,10 @@ function differencesUnder(name, expected, actual, place) {
     return isThere ? [`${place}: is there`] : [];
   }
   return isThere ? differences(expected, actual[name], place) : [`${place}: is missing`];
+}
+
+function listOf(value) {
+  return Array.isArray(value) ? value : [];
 }
 
 function idsOf(items) {

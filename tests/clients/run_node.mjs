@@ -20,19 +20,19 @@ function clientOf(url, key) {
 }
 
 async function call(clients, step, saved) {
-  const { customers } = clients[step.at ?? "service"];
+  const resource = clients[step.at ?? "service"][step.on ?? "customers"];
   const ids = step.id === undefined ? [] : [resolved(step.id, saved)];
   const words = [...ids, resolved(step.params ?? {}, saved), optionsOf(step, saved)];
   const method = METHODS[step.call] ?? step.call;
   try {
     if (step.all_pages) {
       const data = [];
-      for await (const item of customers[method](...words)) {
+      for await (const item of resource[method](...words)) {
         data.push(plain(item));
       }
       return { body: { data }, headers: {} };
     }
-    const answer = await customers[method](...words);
+    const answer = await resource[method](...words);
     return { body: plain(answer), headers: { ...answer.lastResponse.headers } };
   } catch (raised) {
     if (!(raised instanceof Stripe.errors.StripeError)) {

@@ -63,8 +63,8 @@ class Client:
 
     async def call(self, step: Step, saved: Saved) -> Outcome:
         """Do what a step says; an error of the client's own is an outcome too."""
-        customers = self._clients[step.at].v1.customers
-        method: Callable[..., object] = getattr(customers, step.call + AWAITED[self.flavour])
+        resource: object = getattr(self._clients[step.at].v1, step.on)
+        method: Callable[..., object] = getattr(resource, step.call + AWAITED[self.flavour])
         ids = [] if step.id is UNSET else [resolved(step.id, saved)]
         try:
             answer = method(*ids, resolved(step.params, saved), _options(step, saved))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 else:
     Json = object  # a type that names itself cannot be decoded
 
+Resource: TypeAlias = Literal["customers", "events"]
 Verb: TypeAlias = Literal["create", "retrieve", "update", "delete", "list", "search"]
 
 REFERENCE: Final = re.compile(r"\$\{(\w+)(?:@([\w-]+)|((?:\.\w+)*))\}")
@@ -66,10 +67,11 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One call of a client on customers, at one of the addresses that the run was told."""
+    """One call of a client on a resource, at one of the addresses that the run was told."""
 
     step: str
     call: Verb
+    on: Resource = "customers"
     id: str | UnsetType = UNSET
     params: Json = {}
     options: Options = Options()

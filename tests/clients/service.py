@@ -11,6 +11,7 @@ import msgspec
 from tests.support.gateways import gateway_process, store_key
 from tests.support.projectors import projector_process
 
+from chaching.eventstore.api_keys import DEFAULT_RIGHTS
 from chaching.local.ports import LOOPBACK, free_port
 
 CALLERS: Final = ("python-sync", "python-async", "node", "cli")
@@ -62,7 +63,7 @@ async def stored_keys(database_url: str, caller: str) -> dict[str, str]:
             database_url,
             key,
             account=f"acct_{mark}",
-            rights=RIGHTS.get(name, ("customers:read", "customers:write")),
+            rights=RIGHTS.get(name, DEFAULT_RIGHTS),
             expires_in_s=0 if name == "expired" else None,
         )
     return keys

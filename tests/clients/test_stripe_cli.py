@@ -37,7 +37,11 @@ class Cli(msgspec.Struct, frozen=True, kw_only=True):
 
     async def customers(self, *words: str, key: str = "secret") -> dict[str, Any]:
         """Run a command on customers; return the JSON that it prints."""
-        ended = await self.run("customers", *words, key=key)
+        return await self.printed("customers", *words, key=key)
+
+    async def printed(self, *words: str, key: str = "secret") -> dict[str, Any]:
+        """Run a command; return the JSON that it prints."""
+        ended = await self.run(*words, key=key)
         assert ended.exit_code == 0, ended
         found: dict[str, Any] = json.loads(ended.out[ended.out.index("{") :])
         return found
@@ -77,6 +81,16 @@ async def test_a_customer_is_created_retrieved_updated_and_deleted(cli: Cli) -> 
     stub = {"id": created["id"], "object": "customer", "deleted": True}
     assert await cli.customers("delete", created["id"], "--confirm") == stub
     assert await cli.customers("retrieve", created["id"]) == stub
+
+
+async def test_events_are_listed_and_retrieved(cli: Cli) -> None:
+    created = await cli.customers("create", "--name", "Jane")
+    await cli.customers("update", created["id"], "--name", "June")
+    page = await cli.printed("events", "list", "--limit", "2", "-d", "type=customer.*")
+    updated, made = page["data"]
+    assert made["data"] == {"object": created}
+    assert updated["data"]["previous_attributes"] == {"name": "Jane"}
+    assert await cli.printed("events", "retrieve", updated["id"]) == updated
 
 
 async def test_customers_are_listed(cli: Cli) -> None:

@@ -36,6 +36,7 @@ GRANTED: Final = {
     ("chaching_gateway", "audit.signed_checkpoints"): {"SELECT"},
     ("chaching_gateway", "event_store.api_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.checkpoints"): {"SELECT"},
+    ("chaching_gateway", "event_store.event_blocks"): {"SELECT"},
     ("chaching_gateway", "event_store.events"): {"SELECT"},
     ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
@@ -59,6 +60,7 @@ GRANTED: Final = {
 EXECUTABLE: Final = {
     ("chaching_gateway", "event_store.append_events"),
     ("chaching_gateway", "event_store.forget_idempotency_keys"),
+    ("chaching_gateway", "event_store.seal_blocks"),
 }
 SCHEMAS: Final = {
     ("chaching_auditor", "audit"),
@@ -75,7 +77,13 @@ SCHEMAS: Final = {
     ("chaching_relay", "schema_history"),
 }
 LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
-CHECKPOINTS: Final = ("audit", "projection.customers", "projection.search", "relay")
+CHECKPOINTS: Final = (
+    "audit",
+    "event_blocks",
+    "projection.customers",
+    "projection.search",
+    "relay",
+)
 
 
 @asynccontextmanager

@@ -24,6 +24,8 @@ CACHED_AFTER: Final = 8
 APPEND: Final = statement("chaching.eventstore", "append_events")
 LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
 READ_ALL: Final = statement("chaching.eventstore", "read_all")
+READ_SELECTED: Final = statement("chaching.eventstore", "read_selected")
+READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_selected_of_customer")
 READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
 UPDATE_CUSTOMERS: Final = statement(PACKAGE, "update_customers")
 RETRIEVE: Final = statement("chaching_api.reads", "retrieve")
@@ -174,6 +176,25 @@ async def test_the_log_is_read_in_ranges_without_looking_further(
             there = min(READ_BATCH_MAX_EVENTS, ROWS - after)
             assert await rows_read(session, READ_ALL, *arguments) <= there + LOOKED_PAST
             assert await rows_read(session, READ_STREAM, *stream) <= 4
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "not analyzed"])
+async def test_a_selection_is_read_in_ranges_and_a_customers_events_by_its_stream(
+    plain: Database, analyzed: bool
+) -> None:
+    await fill(plain, analyzed=analyzed)
+    few = (None, "acct_none", None)
+    limits = (READ_BATCH_MAX_EVENTS, READ_BATCH_MAX_BYTES)
+    async with plain.session() as session:
+        for after in [START, ROWS // 2, ROWS - 1] * CACHED_AFTER:
+            last = after + READ_BATCH_MAX_EVENTS
+            there = min(READ_BATCH_MAX_EVENTS, ROWS - after)
+            for asked in ((None, None, None), few):
+                arguments = (after, last, *limits, *asked)
+                assert await rows_read(session, READ_SELECTED, *arguments) <= there + LOOKED_PAST
+        for number in range(1, CACHED_AFTER + 1):
+            arguments = (START, ROWS, *limits, None, ACCOUNT, False, f"cus_{number}")
+            assert await rows_read(session, READ_OF_CUSTOMER, *arguments) <= 2 * ROWS_A_KEY
 
 
 @pytest.mark.parametrize("rows", [0, 2, 60, 300])

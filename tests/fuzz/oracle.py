@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -33,7 +34,8 @@ from chaching.domain.values import Details
 from chaching.envelope import Decided, Metadata, Position, RecordedEvent, StreamKey, Version
 from chaching_api.bodies import LEVELS_MAX, PAIRS_MAX, Tree, decode
 from chaching_api.errors import Malformed, envelope, failure_of
-from chaching_api.parameters import read_create, read_expand_only, read_nothing, read_update
+from chaching_api.event_parameters import read_diff, read_event_list, read_history
+from chaching_api.parameters import read_create, read_list, read_nothing, read_retrieve, read_update
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX
 
 T = TypeVar("T")
@@ -67,8 +69,8 @@ def judge(given: Given) -> Verdict:
         return "malformed"
     judge_tree(tree)
     assert msgspec.json.encode(tree, order="sorted")  # the fingerprint of a request needs it
-    _attempt(lambda: read_expand_only(tree))
-    _attempt(lambda: read_nothing(tree))
+    for read in (read_retrieve, read_list, read_history, read_diff, read_event_list, read_nothing):
+        _attempt(partial(read, tree))
     live, test = _judge_customer(tree, livemode=True), _judge_customer(tree, livemode=False)
     return live if VERDICTS.index(live) > VERDICTS.index(test) else test
 

@@ -30,6 +30,7 @@ UNSAYABLE: Final[Mapping[str, str]] = {
     "This invoice number prefix is taken": "unique per account and mode (section 3)",
     "No such PaymentMethod": "must be attached to this customer (section 11)",
     "No such customer": "a cursor that never existed: 400 resource_missing (section 6)",
+    "No such event": "a cursor that never existed: 400 resource_missing (section 6)",
     "Missing required param: shipping": "needed whenever none is stored yet (section 3)",
     "Metadata can have up to 50 keys": "up to 50 keys after the merge (section 3)",
     "Invalid value for ": "value checked for the type's shape (section 3, tax_id_data)",

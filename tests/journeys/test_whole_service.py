@@ -16,6 +16,7 @@ from tests.support.acknowledged import (
 )
 from tests.support.audited import KEY
 from tests.support.gateways import Client
+from tests.support.newcomers import assert_history_can_be_filled_again
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.running import running
 from tests.support.service import Service, service
@@ -123,6 +124,7 @@ async def test_the_read_model_survives_the_loss_of_the_brokers_data(whole: Servi
             assert (await client.retrieve(customer_id)).body == await row_body(whole, customer_id)
     async with whole.database() as database:
         assert await assert_read_model_is_the_fold(database) == 22
+        await assert_history_can_be_filled_again(database, whole.rabbitmq.url)
 
 
 @pytest.mark.timeout(FAULT_LIMIT_S)

@@ -1,240 +1,271 @@
-"""`chaching audit`, as a person and as a script use it, on a real database."""
+"""`chaching audit replay` and `chaching projection verify`, on a real database."""
 
 import asyncio
-import json
-import stat
-from pathlib import Path
-from typing import Any
+import re
+from typing import Any, Final
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from tests.audit import by_the_document as document
-from tests.support.audited import KEY, Audited, audited_log, chance
-from tests.support.auditors import SEED
+from tests.support.customers import append, append_customers, created, deleted, updated
+from tests.support.projected import projected_in
+from tests.support.searchable import Customers
 
 from chaching.cli import main as cli
-from chaching.cli.progress import Bar
+from chaching.cli import projection
+from chaching.comparison import ranges
+from chaching.domain.values import AddressChange, Details
 from chaching.eventstore.database import Database
-from chaching.local.signing import KEY_FILE
+from chaching.eventstore.store import EventStore
 
-STEPS = (20, 40)
-OWN = KEY.public.verifier("chaching/x")
+TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+EVIL: Final = "a\x1b[2Jb\x9bc\N{RIGHT-TO-LEFT OVERRIDE}d"
 
 
 @pytest.fixture(autouse=True)
-def reached(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def reached(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("AUDIT_SIGNING_KEY", SEED)
-    monkeypatch.setenv("CHACHING_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 @pytest.fixture
-def audited(database_url: str) -> Audited:
-    """A log that was audited, with nobody at work on it now."""
-    return asyncio.run(_audited(database_url))
+async def lived(store: EventStore) -> str:
+    """The id of a customer that was created, changed and deleted."""
+    await append(store, created("cus_1", Details(name="Jane", metadata={"plan": "pro"})))
+    address = AddressChange(city="Paris")
+    changed = Details(name=None, address=address, metadata={"plan": "free"}, phone=EVIL)
+    await append(store, updated("cus_1", changed))
+    await append(store, created("cus_other"))
+    await append(store, deleted("cus_1"))
+    return "cus_1"
 
 
-async def _audited(database_url: str) -> Audited:
-    database = Database(database_url, name="tests", sessions_max=2)
-    await database.open()
-    try:
-        return await audited_log(database, database_url, STEPS, chance(1))
-    finally:
-        await database.close()
+def run(*arguments: str, color: bool = False) -> Result:
+    return CliRunner().invoke(cli.chaching, arguments, color=color)
 
 
-def tamper(database_url: str, sql: str) -> None:
-    async def execute() -> None:
-        database = Database(database_url, name="tests", sessions_max=1)
-        await database.open()
-        await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
-        await database.execute(sql)
-        await database.execute("ALTER TABLE event_store.events ENABLE TRIGGER ALL")
-        await database.close()
-
-    asyncio.run(execute())
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.chaching, ["audit", *arguments], catch_exceptions=False)
-
-
-def told(*arguments: str) -> str:
-    result = run(*arguments)
+def told(*arguments: str, color: bool = False) -> str:
+    result = run(*arguments, color=color)
     assert result.exit_code == 0, result.output
-    assert result.stderr == ""
     return result.stdout
 
 
-def refused(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> str:
-    """Run the whole command; return the one line on stderr."""
-    monkeypatch.setattr("sys.argv", ["chaching", "audit", *arguments])
+def refused(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> str:
+    """Run the whole command; return the one line that it says on stderr."""
+    monkeypatch.setattr("sys.argv", ["chaching", *arguments])
     with pytest.raises(SystemExit) as end:
         cli.main()
     said = capsys.readouterr()
-    assert (said.out, end.value.code in {1, 2}) == ("", True)
+    assert (said.out, end.value.code) == ("", 1)
     assert said.err.count("\n") == 1
-    return said.err
+    line: str = said.err
+    return line
 
 
-def test_a_checkpoint_is_printed_as_it_is_to_be_kept(audited: Audited) -> None:
-    note = told("checkpoint")
-    assert note == audited.signed[-1].note
-    assert document.opened(note, told("key").strip())[1] == sum(STEPS)
-    said = json.loads(told("checkpoint", "--format", "json"))
-    assert said == {
-        "size": sum(STEPS),
-        "origin": audited.signed[-1].checkpoint.origin,
-        "note": note,
+# --- audit replay -------------------------------------------------------------------------------
+
+
+LIFE: Final = """\
+cus_1 of acct_1, test mode
+
+customer.created  version 1, position 1, then
+  by an unknown key
+  in req_1
+  + balance                0
+  + invoice_prefix         "P"
+  + metadata.plan          "pro"
+  + name                   "Jane"
+  + next_invoice_sequence  1
+  + tax_exempt             "none"
+
+customer.updated  version 2, position 2, then
+  by an unknown key
+  in req_1
+  + address.city   "Paris"
+  ~ metadata.plan  "pro" → "free"
+  - name           "Jane"
+  + phone          "a\\u001b[2Jb\\x9bc\\u202ed"
+
+customer.deleted  version 3, position 4, then
+  by an unknown key
+  in req_1
+  + deleted  true
+"""
+
+
+def test_a_life_is_told_step_by_step_and_nothing_in_it_moves_the_cursor(lived: str) -> None:
+    said = re.sub(TIME, "then", told("audit", "replay", lived))
+    assert re.sub(r'"P\d+"', '"P"', said) == LIFE
+
+
+def test_who_asked_and_why_is_told(lived: str, database_url: str) -> None:
+    who = '"key_id":"key_1","actor":"billing","key_kind":"secret","client_address":"192.0.2.1"'
+    why = '"request_id":"req_9","idempotency_key":"once","reason":"ticket 4711"'
+    asyncio.run(rewrite(database_url, f"{{{who},{why}}}"))
+    said = told("audit", "replay", lived)
+    assert "  by billing (secret, key_1) from 192.0.2.1\n" in said
+    assert "  in req_9, idempotency key once\n  because: ticket 4711\n" in said
+
+
+async def rewrite(database_url: str, metadata: str) -> None:
+    """Give all events other metadata."""
+    database = Database(database_url, name="tests", sessions_max=1)
+    await database.open()
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER events_refuse_change")
+    await database.execute("UPDATE event_store.events SET metadata = $1", metadata)
+    await database.close()
+
+
+def test_colours_are_for_terminals_that_want_them(
+    lived: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = told("audit", "replay", lived)
+    colored = told("audit", "replay", lived, color=True)
+    assert ANSI.search(colored)
+    assert ANSI.sub("", colored) == plain
+    assert not ANSI.search(told("audit", "replay", lived, "--no-color", color=True))
+    assert ANSI.search(told("audit", "replay", lived, "--color"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert told("audit", "replay", lived, color=True) == plain
+    assert ANSI.search(told("audit", "replay", lived, "--color", color=True))
+
+
+def test_a_machine_reads_a_step_a_line_with_the_customer_after_it(lived: str) -> None:
+    lines = told("audit", "replay", lived, "--format", "json").splitlines()
+    first, second, third = [msgspec.json.decode(line) for line in lines]
+    assert list(first) == ["account", "entry", "object"]
+    assert [step["entry"]["version"] for step in (first, second, third)] == [1, 2, 3]
+    assert second["entry"]["changes"][1] == {
+        "attribute": "metadata.plan",
+        "old": "pro",
+        "new": "free",
+    }
+    assert (first["object"]["name"], second["object"]["name"]) == ("Jane", None)
+    assert third["object"] == {"id": "cus_1", "object": "customer", "deleted": True}
+
+
+def test_an_id_in_several_accounts_and_modes_needs_to_be_told_which(
+    lived: str, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    asyncio.run(add_elsewhere(database_url, lived))
+    said = refused("audit", "replay", lived, monkeypatch=monkeypatch, capsys=capsys)
+    assert "acct_1 (test), acct_2 (test), acct_2 (live); say --account and --mode" in said
+    still = refused(
+        *("audit", "replay", lived, "--account", "acct_2"), monkeypatch=monkeypatch, capsys=capsys
+    )
+    assert "acct_2 (test), acct_2 (live)" in still
+    told_one = told("audit", "replay", lived, "--mode", "live")
+    assert told_one.startswith("cus_1 of acct_2, live mode\n")
+    nobody = refused(
+        *("audit", "replay", lived, "--account", "acct_3"), monkeypatch=monkeypatch, capsys=capsys
+    )
+    assert nobody == "chaching: the log has no customer 'cus_1' there\n"
+
+
+async def add_elsewhere(database_url: str, customer_id: str) -> None:
+    database = Database(database_url, name="tests", sessions_max=1)
+    await database.open()
+    for mode in (False, True):
+        await Customers(EventStore(database), "acct_2", livemode=mode).add(customer_id)
+    await database.close()
+
+
+# --- projection verify --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def filled(database_url: str, store: EventStore) -> None:
+    """A log of some customers, all of it projected."""
+    await append_customers(store, customers=20, updates=2)
+    async with projected_in(database_url, store) as projected:
+        await projected.but()
+
+
+@pytest.fixture
+async def damaged(filled: None, database: Database) -> None:
+    """The same with one row that is not what the log says."""
+    del filled
+    await database.execute(
+        "UPDATE read_model.customers SET name = 'X', email = NULL WHERE id = 'cus_000007'"
+    )
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_read_model_that_is_right_is_told_with_the_rate() -> None:
+    result = run("projection", "verify", "--workers", "1")
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"62 events of 20 customers compared in [\d.]+ s, [\d,]+ events/s, differences: 0, "
+        r"as of position 62\n",
+        result.stdout,
+    )
+
+
+@pytest.mark.usefixtures("damaged")
+def test_a_difference_is_named_without_its_values_and_ends_with_1() -> None:
+    result = run("projection", "verify", "--workers", "1")
+    assert result.exit_code == 1
+    first, last = result.stdout.splitlines()
+    assert first == "row_differs acct_1 (test) cus_000007 version 3: email, name"
+    assert "differences: 1" in last
+    assert "Jenny" not in result.output
+    shown = run("projection", "verify", "--workers", "1", "--show-values")
+    assert 'name is "X" instead of "Jenny Rosen"' in shown.stdout
+
+
+@pytest.mark.usefixtures("damaged")
+def test_a_machine_reads_what_differs_and_how_fast_it_went() -> None:
+    result = run("projection", "verify", "--workers", "1", "--format", "json")
+    assert result.exit_code == 1
+    report = msgspec.json.decode(result.stdout)
+    assert report.pop("elapsed_s") > 0
+    assert report.pop("events_per_s") > 0
+    assert report == {
+        "position": 62,
+        "events": 62,
+        "customers": 20,
+        "difference_count": 1,
+        "differences": [
+            {
+                "kind": "row_differs",
+                "account": "acct_1",
+                "mode": "test",
+                "customer": "cus_000007",
+                "version": 3,
+                "attributes": ["email", "name"],
+                "detail": None,
+                "values": [],
+            }
+        ],
+        "workers": 1,
     }
 
 
-def test_a_sound_log_is_told_with_how_fast_it_was_read(audited: Audited, tmp_path: Path) -> None:
-    kept = tmp_path / "kept.txt"
-    kept.write_text(audited.signed[0].note)
-    said = told("verify", "--checkpoint", str(kept))
-    assert said.startswith("60 events verified in ")
-    assert " a second)\n60 of them hashed before, 60 under a signed checkpoint; " in said
-    assert said.endswith(
-        "3 checkpoints compared, signatures checked\nsound: the log is what was hashed and signed\n"
-    )
-    verdict: dict[str, Any] = json.loads(told("verify", "--format", "json"))
-    assert (verdict["is_sound"], verdict["events"], verdict["first_bad"]) == (True, 60, None)
-
-
-def test_the_first_bad_position_is_named_and_the_command_fails(
-    audited: Audited, database_url: str
+@pytest.mark.usefixtures("filled")
+def test_so_many_differences_that_not_all_are_named_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
-    assert audited.events == sum(STEPS)
-    tamper(database_url, "UPDATE event_store.events SET payload = '1' WHERE position = 17")
-    result = run("verify")
+    monkeypatch.setattr(ranges, "NAMED_MAX_DIFFERENCES", 3)
+    monkeypatch.setattr(projection, "NAMED_MAX_DIFFERENCES", 3)
+    asyncio.run(spoil(database_url))
+    result = run("projection", "verify", "--workers", "1")
+    assert len(result.stdout.splitlines()) == 5
+    assert "only the first 3 differences are named" in result.stdout
     assert result.exit_code == 1
-    assert result.stdout.endswith(
-        "NOT SOUND at position 17: the event at position 17 is not the one that was hashed "
-        "(event_changed)\n"
-    )
-    result = run("verify", "--format", "json")
-    assert result.exit_code == 1
-    assert json.loads(result.stdout)["first_bad"]["position"] == 17
 
 
-def test_the_public_key_is_given_or_that_of_the_signing_key(
-    audited: Audited, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def spoil(database_url: str) -> None:
+    database = Database(database_url, name="tests", sessions_max=1)
+    await database.open()
+    await database.execute("UPDATE read_model.customers SET name = 'X'")
+    await database.close()
+
+
+@pytest.mark.parametrize("command", [["audit", "replay", "cus_1"], ["projection", "verify"]])
+def test_without_a_database_it_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, command: list[str]
 ) -> None:
-    key = KEY.public.verifier(audited.signed[0].checkpoint.origin)
-    assert told("key") == f"{key}\n"
-    monkeypatch.delenv("AUDIT_SIGNING_KEY")
-    assert "SIGNATURES NOT CHECKED" in told("verify")
-    file = tmp_path / "key.txt"
-    file.write_text(f"{key}\n")
-    for given in (key, str(file)):
-        assert ", signatures checked" in told("verify", "--public-key", given)
-    monkeypatch.setenv("AUDIT_SIGNING_KEY", SEED.replace("A", "B"))
-    assert run("verify").exit_code == 1
-    assert run("verify", "--public-key", key).exit_code == 0
-
-
-def test_a_key_in_the_data_folder_is_not_for_another_database(
-    audited: Audited, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert audited.events
-    monkeypatch.delenv("AUDIT_SIGNING_KEY")
-    (tmp_path / KEY_FILE).write_text(SEED)
-    assert "SIGNATURES NOT CHECKED" in told("verify")
-
-
-def test_an_export_goes_to_a_private_file_or_to_stdout_and_is_sound(
-    audited: Audited, tmp_path: Path
-) -> None:
-    file, key = tmp_path / "export.jsonl", told("key").strip()
-    assert told("export", "--account", "acct_1", "--output", str(file)) == ""
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert told("export", "--account", "acct_1") == file.read_text()
-    events = document.check_export(file.read_bytes(), key)
-    said = told("verify-export", str(file), "--public-key", key)
-    assert said == f"sound: {events} events, each in the signed log of {audited.events}\n"
-    verdict = json.loads(told("verify-export", str(file), "--public-key", key, "--format", "json"))
-    assert verdict["is_sound"] is True
-    part = ["--mode", "live", "--from", "position:5", "--to", "position:50"]
-    header = json.loads(told("export", "--account", "acct_1", *part).splitlines()[0])
-    assert (header["mode"], header["from"], header["to"]) == ("live", 5, 50)
-
-
-def test_an_export_that_was_changed_is_refused(audited: Audited, tmp_path: Path) -> None:
-    file, key = tmp_path / "export.jsonl", told("key").strip()
-    told("export", "--account", "acct_2", "--output", str(file))
-    file.write_text(file.read_text().replace("req_1", "req_2", 1))
-    result = run("verify-export", str(file), "--public-key", key)
-    assert result.exit_code == 1
-    assert result.stdout.startswith("NOT SOUND: line 2, position ")
-    assert audited.events
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["verify", "--checkpoint", "missing.txt"], "does not exist"),
-        (["verify", "--public-key", "nonsense"], "Invalid value for '--public-key'"),
-        (["export", "--account", "a/b"], "1 to 64 of A-Z"),
-        (["export", "--account", "acct_1", "--from", "soon"], "position:17, unix seconds"),
-        (["export", "--account", "acct_1", "--to", "position:999"], "under no signed checkpoint"),
-        (["verify-export", "missing.jsonl", "--public-key", OWN], "does not exist"),
-    ],
-)
-def test_what_cannot_be_done_is_told_in_one_line(
-    audited: Audited,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    says: str,
-) -> None:
-    assert audited.events
-    assert says in refused(arguments, monkeypatch, capsys)
-
-
-def test_a_file_that_is_no_checkpoint_is_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    file = tmp_path / "kept.txt"
-    for content in (b"no note", b"\xff\xfe"):
-        file.write_bytes(content)
-        said = refused(["verify", "--checkpoint", str(file)], monkeypatch, capsys)
-        assert "is no signed checkpoint" in said
-
-
-def test_without_an_auditor_there_is_no_checkpoint(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "the auditor has to run" in refused(["checkpoint"], monkeypatch, capsys)
-
-
-def test_a_database_without_an_audit_or_the_right_to_read_it_is_told_in_one_line(
-    database_url: str,
-    database_admin_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"{database_url}?role=chaching_relay")
-    assert "may not read the audit" in refused(["verify"], monkeypatch, capsys)
-    monkeypatch.setenv("DATABASE_URL", database_admin_url)
-    assert "run `chaching migrate`" in refused(["verify"], monkeypatch, capsys)
-
-
-def test_a_key_that_is_not_known_is_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("AUDIT_SIGNING_KEY")
-    assert "no signing key is known here" in refused(["key"], monkeypatch, capsys)
-    monkeypatch.setenv("AUDIT_SIGNING_KEY", "secret")
-    said = refused(["key"], monkeypatch, capsys)
-    assert "AUDIT_SIGNING_KEY is not usable" in said
-    assert "secret" not in said
-
-
-def test_a_bar_tells_how_far_and_how_fast() -> None:
-    assert Bar("events").line(250_000, 1_000_000, 2.0) == (
-        "[#######                       ]  25%  250,000 of 1,000,000 events, 125,000/s "
-    )
-    assert Bar("events").line(0, 0, 0.0).startswith("[##############################] 100%")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    said = refused(*command, monkeypatch=monkeypatch, capsys=capsys)
+    assert said.startswith("chaching: the store does not answer")

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.support.waiting import eventually
 
 from chaching.local.processes import Child
-from chaching.runtime.lifecycle import retried, supervised
+from chaching.runtime.lifecycle import retried, run_command, supervised
 
 STOPPED_IN_ORDER = """
 import asyncio, sys
@@ -25,6 +25,28 @@ async def main():
         await asyncio.sleep(0.2)
         logs.logger().info("work_drained")
 lifecycle.run(main)
+"""
+HELD = """
+import sys, time
+from chaching.runtime import lifecycle
+async def main():
+    print("held", flush=True)
+    while True:
+        time.sleep(60)
+lifecycle.run_command(main)
+"""
+COMMANDED = """
+import asyncio, sys
+from chaching.runtime import lifecycle
+async def main():
+    print("waiting", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.2)
+        print("drained", flush=True)
+stopped_by = lifecycle.run_command(main)
+print(stopped_by.name)
 """
 CRASHED = """
 from chaching.runtime import lifecycle, logs
@@ -66,6 +88,50 @@ async def test_a_signal_drains_once_and_stopping_twice_is_legal(
     child.send(which)
     assert await ended(child) == 0
     assert [line["event"] for line in lines(child.log)] == ["work_started", "work_drained"]
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+async def test_a_command_drains_and_is_told_which_signal_came(
+    tmp_path: Path, which: signal.Signals
+) -> None:
+    child = run_program(COMMANDED, tmp_path / "log")
+    await printed(child, "waiting")
+    child.send(which)
+    assert await ended(child) == 0
+    assert child.log.read_text().split() == ["waiting", "drained", which.name]
+
+
+async def test_a_second_signal_ends_a_command_that_holds_its_loop(tmp_path: Path) -> None:
+    child = run_program(HELD, tmp_path / "log")
+    await printed(child, "held")
+
+    async def ends_when_told_again() -> bool:
+        child.send(signal.SIGINT)
+        return child.exit_code is not None
+
+    await eventually(ends_when_told_again, "the program has ended")
+    assert child.exit_code == -signal.SIGINT
+
+
+def test_a_command_that_ends_by_itself_leaves_the_signals_as_they_were() -> None:
+    async def returns() -> None:
+        return
+
+    async def fails() -> None:
+        raise BugError
+
+    before = [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)]
+    assert run_command(returns) is None
+    with pytest.raises(BugError):
+        run_command(fails)
+    assert [signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+async def printed(child: Child, words: str) -> None:
+    async def has() -> bool:
+        return words in child.log.read_text()
+
+    await eventually(has, f"the program prints {words!r}")
 
 
 async def test_a_crash_is_logged_as_one_json_line_without_variables(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 from tests.support.waiting import LIMIT_S, eventually
 
-from chaching.eventstore.api_keys import KeyKind, create_key
+from chaching.eventstore.api_keys import DEFAULT_RIGHTS, KeyKind, create_key
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.doorbell import Doorbell
 from chaching.eventstore.store import APPEND_DEADLINE_S, EventStore
@@ -261,7 +261,7 @@ async def store_key(
     key: str,
     *,
     account: str = ACCOUNT,
-    rights: Sequence[str] = ("customers:read", "customers:write"),
+    rights: Sequence[str] = DEFAULT_RIGHTS,
     expires_in_s: int | None = None,
 ) -> str:
     """Store a key whose kind and mode are told by its own spelling; return it."""

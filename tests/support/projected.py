@@ -24,6 +24,10 @@ class Projected:
         self._store = store
         self._projection = projection
 
+    @property
+    def position(self) -> Position:
+        return self._projection.position
+
     async def up_to(self, position: int) -> None:
         while (after := self._projection.position) < position:
             events = await self._store.read_all(after, up_to=Position(position))

@@ -19,6 +19,7 @@ from chaching.audit.notes import BadKey, SigningKey
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.doorbell import Doorbell
 from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.lookups import EventLookups
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
@@ -27,6 +28,7 @@ from chaching_api.forgetting import forget_old_keys
 from chaching_api.rate_limits import Limits, Rate, RateLimits
 from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
 from chaching_api.relay import run_relay
+from chaching_api.sealing import seal_blocks
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
 GATEWAY_SESSIONS_MAX: Final = 8
@@ -73,6 +75,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         for name, loop in (
             ("doorbell", doorbell.run),
             ("forgetting", partial(forget_old_keys, store)),
+            ("sealing", partial(seal_blocks, EventLookups(database))),
         )
     }
     try:

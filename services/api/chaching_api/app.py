@@ -11,6 +11,8 @@ from aiohttp import web
 from chaching.audit.asking import FreshCheckpoints
 from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
+from chaching.eventstore.lookups import EventLookups
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching_api.authentication import Authenticator
 from chaching_api.bodies import BODY_BYTES_MAX
@@ -18,15 +20,19 @@ from chaching_api.boundary import bounded, unknown_url
 from chaching_api.execute import Executor
 from chaching_api.rate_limits import RateLimits
 from chaching_api.reads.lists import Lists
+from chaching_api.reads.past import Past
+from chaching_api.reads.past_lists import PastLists
 from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
 from chaching_api.resources.audit_proofs import AuditProofs
+from chaching_api.resources.customer_history import CustomerHistory
 from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import PATH as SEARCH_PATH
 from chaching_api.resources.customer_search import CustomerSearch
 from chaching_api.resources.customers import Customers
+from chaching_api.resources.events import Events
 from chaching_api.resources.health import Health
 
 
@@ -56,18 +62,30 @@ def create_app(dependencies: Dependencies) -> web.Application:
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
+    events = PastEvents(database)
+    past = Past(store, events)
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
         retrieve_customer=Retrieve(database),
+        past=past,
         store=store,
     )
-    lists = CustomerLists(authenticator=authenticator, lists=Lists(database), store=store)
+    reading = Lists(database)
+    lists = CustomerLists(
+        authenticator=authenticator,
+        lists=reading,
+        past=past,
+        past_lists=PastLists(database, events, reading),
+        store=store,
+    )
+    history = CustomerHistory(authenticator=authenticator, past=past, store=store)
     search = CustomerSearch(
         authenticator=authenticator,
         searches=CustomerSearches(dependencies.searches),
         store=store,
     )
+    events = Events(authenticator=authenticator, lookups=EventLookups(database))
     audit = AuditProofs(
         authenticator=authenticator, database=database, checkpoints=FreshCheckpoints(database)
     )
@@ -76,6 +94,8 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *search.routes(),  # before the routes with a customer's id
             *customers.routes(),
             *lists.routes(),
+            *events.routes(),
+            *history.routes(),
             *audit.routes(),
             *Health(database).routes(),
             *documentation.routes(),

@@ -21,9 +21,9 @@ from multidict import CIMultiDict
 
 from chaching.domain.ids import Mode, RequestId, mode_of
 from chaching.runtime.logs import logger, write_line
+from chaching_api import event_parameters, parameters, proof_parameters
 from chaching_api.errors import BodyTooLarge, Failure, Malformed, UnknownUrl, envelope, failure_of
 from chaching_api.fresh import new_id
-from chaching_api.parameters import DECLARED
 from chaching_api.requests import (
     CALL,
     OWN_VERSION,
@@ -39,6 +39,8 @@ JSON: Final = "application/json"
 SERVER_NAME: Final = "Chaching"
 OUR_FAULT: Final = 500
 LOGGED_ID_CHARACTERS_MAX: Final = 64
+
+_DECLARED: Final = parameters.DECLARED | event_parameters.DECLARED | proof_parameters.DECLARED
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +180,7 @@ def _log_request(
 def _logged_param(param: str | None) -> str | None:
     """Return the declared name at the head of ``param``; all else in it is the caller's own."""
     head = (param or "").partition("[")[0]
-    return head if head in DECLARED else None
+    return head if head in _DECLARED else None
 
 
 def _timestamp() -> str:

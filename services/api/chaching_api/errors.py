@@ -74,18 +74,26 @@ class BodyTooSlow(Malformed):
 
 
 class NoSuchCursor(Malformed):
-    """A list is to go on from a customer that never existed; answered with resource_missing."""
+    """A list is to go on from what never existed; answered with resource_missing."""
 
 
 class NoSuchEvent(Exception):  # noqa: N818 - a refusal is a normal outcome
-    """The log has no event of this account and mode at a position.
+    """The account has no event with this id in the key's mode."""
 
-    ``similar_in`` is the other mode (livemode) if the account has it there.
-    """
+    param: str = "id"
+
+    def __init__(self, event_id: str, *, similar_in: bool | None = None) -> None:
+        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
+        super().__init__(f"No such event: '{event_id}'{hint}")
+
+
+class NoSuchPosition(NoSuchEvent):
+    """The account has no event at this position in the key's mode."""
+
+    param = "position"
 
     def __init__(self, position: int, *, similar_in: bool | None = None) -> None:
-        hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
-        super().__init__(f"No such event: 'position:{position}'{hint}")
+        super().__init__(f"position:{position}", similar_in=similar_in)
 
 
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome
@@ -138,6 +146,17 @@ class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outc
 
 class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
+
+
+class ProjectionBehind(Exception):  # noqa: N818 - says how the read model is
+    """A list of the past would have gaps: the read model and its tail do not reach that far."""
+
+    def __init__(self, unseen_events: int) -> None:
+        super().__init__(
+            f"The read model is behind by more than can be looked at: {unseen_events} events are "
+            "missing for a list as of that moment. Please try again later, or ask as of an earlier "
+            "one."
+        )
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +228,7 @@ def failure_of(error: Exception) -> Failure:
             return _refused(error)
         case RateLimited():
             return _rate_limited(error)
-        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad():
+        case LostRace() | Unavailable() | Overloaded() | SearchTooBroad() | ProjectionBehind():
             return _not_now(error)
         case _:
             return Failure(
@@ -285,15 +304,6 @@ def _refused(
                 message=str(error),
                 headers=_NO_RETRY,
             )
-        case NoSuchEvent():
-            return Failure(
-                status=404,
-                type="invalid_request_error",
-                code="resource_missing",
-                message=str(error),
-                param="position",
-                headers=_NO_RETRY,
-            )
         case UnknownUrl():
             return Failure(
                 status=404,
@@ -301,6 +311,15 @@ def _refused(
                 code="invalid_request",
                 message=str(error),
                 reason="url_unknown",
+                headers=_NO_RETRY,
+            )
+        case NoSuchEvent():
+            return Failure(
+                status=404,
+                type="invalid_request_error",
+                code="resource_missing",
+                message=str(error),
+                param=error.param,
                 headers=_NO_RETRY,
             )
 
@@ -320,7 +339,9 @@ def _rate_limited(error: RateLimited) -> Failure:
     )
 
 
-def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Failure:
+def _not_now(
+    error: LostRace | Unavailable | Overloaded | SearchTooBroad | ProjectionBehind,
+) -> Failure:
     match error:
         case LostRace():
             return Failure(
@@ -361,4 +382,13 @@ def _not_now(error: LostRace | Unavailable | Overloaded | SearchTooBroad) -> Fai
                 "as by an exact value or by when customers were created.",
                 param="query",
                 headers=_SHED,
+            )
+        case ProjectionBehind():
+            return Failure(
+                status=503,
+                type="api_error",
+                code="server_error",
+                message=str(error),
+                param="as_of",
+                headers=_RETRY_LATER,
             )

@@ -32,12 +32,12 @@ from chaching.domain.customer import (
     decide,
     evolve,
 )
-from chaching.domain.ids import EventId, RequestId
+from chaching.domain.ids import RequestId
 from chaching.envelope import Decided, KeptAnswer, Metadata, PendingAnswer, StreamKey
 from chaching.eventstore.errors import AlreadyAnswered, Conflict, PrefixTaken
 from chaching.eventstore.store import EventStore, Loaded
 from chaching_api.errors import IdempotencyMismatch, LostRace
-from chaching_api.fresh import new_id
+from chaching_api.fresh import new_event_id
 from chaching_api.turns import Turns
 
 ATTEMPTS_MAX: Final = 50
@@ -120,7 +120,7 @@ class Executor:
             version=loaded.version,
             event=event,
             after=after,
-            event_id=EventId(new_id("evt_")),
+            event_id=new_event_id(asked.key.id, loaded.version + 1),
             metadata=asked.metadata,
             kept=asked.kept(answer),
         )

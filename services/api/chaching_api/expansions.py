@@ -30,6 +30,7 @@ _GRAPH: Final[Mapping[str, Mapping[str, str]]] = {
         "tax_ids": "tax_ids",
         "test_clock": "test_clock",
     },
+    "event": {},
     "discount": {"customer": "customer", "promotion_code": "promotion_code"},
     "invoice_settings": {"default_payment_method": "payment_method"},
     "payment_method": {"customer": "customer"},

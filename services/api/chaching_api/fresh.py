@@ -6,7 +6,7 @@ import os
 import time
 from typing import Final
 
-from chaching.domain.ids import spell, spell_invoice_prefix
+from chaching.domain.ids import CustomerId, EventId, spell, spell_event_id, spell_invoice_prefix
 
 DRAW_BYTES: Final = 8
 BLOCK_BYTES: Final = 4096
@@ -34,6 +34,11 @@ _entropy: Final = _Entropy()
 def new_id(prefix: str) -> str:
     """Return a new id of a kind, such as ``req_…``."""
     return spell(prefix, time.time_ns() // 1_000_000, _entropy.draw())
+
+
+def new_event_id(customer_id: CustomerId, version: int) -> EventId:
+    """Return a new id for the event that brings a customer to a version."""
+    return EventId(spell_event_id(customer_id, version, _entropy.draw()) or new_id("evt_"))
 
 
 def new_invoice_prefix() -> str:

@@ -137,9 +137,11 @@ class Clamped(Leaf, frozen=True):
     def read(self, value: Node, param: str) -> int:
         text = filled(value, param)
         digits = text.removeprefix("-")
-        if len(text) > INTEGER_CHARACTERS_MAX and digits.isascii() and digits.isdigit():
-            return self.minimum if text.startswith("-") else self.maximum
-        return min(max(_INTEGER.read(text, param), self.minimum), self.maximum)
+        if not (digits.isascii() and digits.isdigit()):
+            return _INTEGER.read(text, param)  # which refuses it
+        # of a longer number these digits are more than enough
+        size = int(digits.lstrip("0")[:INTEGER_CHARACTERS_MAX] or "0")
+        return min(max(-size if text.startswith("-") else size, self.minimum), self.maximum)
 
 
 class OneOf(Leaf, frozen=True):

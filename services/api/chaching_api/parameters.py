@@ -26,13 +26,19 @@ from chaching.domain.values import (
     ValidateLocation,
 )
 from chaching_api.bodies import Tree
-from chaching_api.errors import Malformed
 from chaching_api.expansions import Expansions
+from chaching_api.moments import LogMoment, Moment, PastLogMoment, PastMoment
+from chaching_api.parameter_tables import (
+    CREATED,
+    TEXT_CHARACTERS_MAX,
+    Seconds,
+    Table,
+    only_one,
+    read,
+    seconds,
+)
 from chaching_api.parameter_types import (
-    INT64_MAX,
-    INT64_MIN,
     Clamped,
-    Either,
     Email,
     Emptied,
     Fields,
@@ -43,23 +49,17 @@ from chaching_api.parameter_types import (
     Items,
     Metadata,
     OneOf,
-    Parameter,
     Record,
     Required,
     Spelled,
     TestModeOnly,
     Text,
-    missing,
-    unknown,
-    unknown_names,
 )
 from chaching_api.search_query import Query, SearchQuery
 from chaching_api.tax_id_shapes import TaxNumber, TaxNumberPair
 
-Table: TypeAlias = Mapping[str, Parameter[object]]
 NewId: TypeAlias = Callable[[str], str]
 
-TEXT_CHARACTERS_MAX: Final = 5000
 NAME_CHARACTERS_MAX: Final = 256
 EMAIL_CHARACTERS_MAX: Final = 512
 PHONE_CHARACTERS_MAX: Final = 20
@@ -72,6 +72,7 @@ CUSTOM_FIELDS_MAX: Final = 4
 CUSTOM_FIELD_NAME_CHARACTERS_MAX: Final = 40
 CUSTOM_FIELD_VALUE_CHARACTERS_MAX: Final = 140
 
+AS_OF: Final = "as_of"
 TOKEN_PREFIX: Final = "tok_"  # noqa: S105 - what a payment token's id begins with
 CARD_PREFIX: Final = "card_"
 TAX_ID_PREFIX: Final = "txi_"
@@ -95,16 +96,17 @@ class UpdateInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...]
 
 
-class Seconds(msgspec.Struct, frozen=True):
-    """A stretch of unix seconds, from the first to the last, both of them inside."""
+class RetrieveInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a retrieve asks for; without ``as_of`` it is how the customer stands now."""
 
-    first: int = INT64_MIN
-    last: int = INT64_MAX
+    as_of: Moment | None = None
+    expand: tuple[str, ...] = ()
 
 
 class ListInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a list asks for; at most one of the two cursors, each a customer's id."""
 
+    as_of: LogMoment | None = None
     limit: int = PAGE_DEFAULT_CUSTOMERS
     starting_after: str | None = None
     ending_before: str | None = None
@@ -123,13 +125,6 @@ class SearchInput(msgspec.Struct, frozen=True, kw_only=True):
     expand: tuple[str, ...] = ()
 
 
-class ConsistencyInput(msgspec.Struct, frozen=True, kw_only=True):
-    """The sizes of two trees, the smaller of which is to be proved the beginning of the other."""
-
-    start: int
-    end: int
-
-
 def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> CreateInput:
     """Read the parameters of a create.
 
@@ -138,7 +133,7 @@ def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> Create
     Raises:
         Malformed: names the parameter at fault.
     """
-    given = _read(tree, CREATE[livemode])
+    given = read(tree, CREATE[livemode])
     return CreateInput(
         id=given.pop("id", None),
         expand=given.pop("expand", ()),
@@ -148,7 +143,7 @@ def read_create(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> Create
 
 def read_update(tree: Tree, *, livemode: bool, at: int, new_id: NewId) -> UpdateInput:
     """Read the parameters of an update; arguments and errors as in ``read_create``."""
-    given = _read(tree, UPDATE[livemode])
+    given = read(tree, UPDATE[livemode])
     return UpdateInput(expand=given.pop("expand", ()), details=_details(given, at, new_id))
 
 
@@ -158,14 +153,9 @@ def read_list(tree: Tree) -> ListInput:
     Raises:
         Malformed: names the parameter at fault.
     """
-    given = _read(tree, LIST)
-    if "starting_after" in given and "ending_before" in given:
-        raise Malformed(
-            "You may only specify one of these parameters: starting_after, ending_before.",
-            param="ending_before",
-        )
-    created: int | _Created | UnsetType = given.pop("created", UNSET)
-    return ListInput(created=_seconds(created), **given)
+    given = read(tree, LIST)
+    only_one(given, "starting_after", "ending_before")
+    return ListInput(created=seconds(given.pop("created", UNSET)), **given)
 
 
 def read_search(tree: Tree) -> SearchInput:
@@ -174,16 +164,16 @@ def read_search(tree: Tree) -> SearchInput:
     Raises:
         Malformed: names the parameter at fault.
     """
-    return SearchInput(**_read(tree, SEARCH))
+    return SearchInput(**read(tree, SEARCH))
 
 
-def read_expand_only(tree: Tree) -> tuple[str, ...]:
-    """Read the parameters of a retrieve: nothing but what to expand.
+def read_retrieve(tree: Tree) -> RetrieveInput:
+    """Read the parameters of a retrieve.
 
     Raises:
         Malformed: names the parameter at fault.
     """
-    return _read(tree, RETRIEVE).get("expand", ()) if tree else ()
+    return RetrieveInput(**read(tree, RETRIEVE)) if tree else _PLAIN_RETRIEVE
 
 
 def read_nothing(tree: Tree) -> None:
@@ -192,44 +182,10 @@ def read_nothing(tree: Tree) -> None:
     Raises:
         Malformed: there is one.
     """
-    _read(tree, DELETE)
+    read(tree, DELETE)
 
 
-def read_checkpoint(tree: Tree) -> None:
-    """Refuse every parameter with Malformed."""
-    _read(tree, CHECKPOINT)
-
-
-def read_proof(tree: Tree) -> int:
-    """Read the position that is to be proved; raises Malformed."""
-    position: int = _read(tree, PROOF)["position"]
-    return position
-
-
-def read_consistency(tree: Tree) -> ConsistencyInput:
-    """Read the sizes of the trees that are to be compared; raises Malformed."""
-    given = _read(tree, CONSISTENCY)
-    return ConsistencyInput(start=given["from"], end=given["to"])
-
-
-def check_sizes(wanted: ConsistencyInput, *, largest: int) -> None:
-    """Refuse sizes that no two trees have had in this order with Malformed."""
-    Integer(minimum=0, maximum=largest).read(f"{wanted.end}", "to")
-    Integer(minimum=0, maximum=wanted.end).read(f"{wanted.start}", "from")
-
-
-def _read(tree: Tree, table: Table) -> dict[str, Any]:
-    names = list(unknown_names(tree, table))
-    if names:
-        raise unknown(names)
-    given: dict[str, Any] = {}
-    for name, parameter in table.items():
-        if name in tree:
-            given[name] = parameter.read(tree[name], name)
-        elif isinstance(parameter, Required):
-            raise missing(name)
-    return given
-
+_PLAIN_RETRIEVE: Final = RetrieveInput()
 
 # --- What Details says otherwise than the parameters --------------------------------------------
 
@@ -275,23 +231,6 @@ def _resay(given: dict[str, Any], at: int, new_id: NewId) -> None:
                 for n in numbers
             ]
         )
-
-
-class _Created(msgspec.Struct, frozen=True):
-    gt: int = INT64_MIN - 1
-    gte: int = INT64_MIN
-    lt: int = INT64_MAX + 1
-    lte: int = INT64_MAX
-
-
-def _seconds(created: int | _Created | UnsetType) -> Seconds:
-    match created:
-        case int():
-            return Seconds(created, created)
-        case _Created(gt, gte, lt, lte):
-            return Seconds(max(gt + 1, gte), min(lt - 1, lte))
-        case _:
-            return Seconds()
 
 
 # --- The tables ---------------------------------------------------------------------------------
@@ -411,10 +350,8 @@ UPDATE: Final[Mapping[bool, Table]] = {
     False: _declared(_TAX_ON_UPDATE, livemode=False),
 }
 LIST: Final[Table] = {
-    "created": Either(
-        Integer(),
-        Fields(_Created, {"gt": Integer(), "gte": Integer(), "lt": Integer(), "lte": Integer()}),
-    ),
+    AS_OF: PastLogMoment(),
+    "created": CREATED,
     "email": FilledText(EMAIL_CHARACTERS_MAX),
     "ending_before": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="customers"),
@@ -422,7 +359,7 @@ LIST: Final[Table] = {
     "starting_after": FilledText(TEXT_CHARACTERS_MAX),
     "test_clock": FilledText(TEXT_CHARACTERS_MAX),
 }
-RETRIEVE: Final[Table] = {"expand": Expansions()}
+RETRIEVE: Final[Table] = {AS_OF: PastMoment(), "expand": Expansions()}
 DELETE: Final[Table] = {}
 SEARCH: Final[Table] = {
     "query": Required(SearchQuery()),
@@ -430,14 +367,5 @@ SEARCH: Final[Table] = {
     "page": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="search_result"),
 }
-CHECKPOINT: Final[Table] = {}
-PROOF: Final[Table] = {"position": Required(Integer(minimum=1))}
-CONSISTENCY: Final[Table] = {
-    "from": Required(Integer(minimum=0)),
-    "to": Required(Integer(minimum=0)),
-}
-
-_READS: Final = (LIST, RETRIEVE, SEARCH, PROOF, CONSISTENCY)
-DECLARED: Final = frozenset(
-    name for table in (*CREATE.values(), *UPDATE.values(), *_READS) for name in table
-)
+_TABLES: Final = (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH)
+DECLARED: Final = frozenset(name for table in _TABLES for name in table)

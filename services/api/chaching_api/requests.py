@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPMethod
 from typing import Final
@@ -17,6 +18,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from chaching.domain.customer import NoSuchCustomer
 from chaching.domain.ids import CustomerId, RequestId
 from chaching.envelope import Metadata, StreamKey
 from chaching.eventstore.api_keys import ApiKey, Right
@@ -30,6 +32,13 @@ BODY_TIMEOUT_S: Final = 10.0
 OWN_VERSION: Final = "2025-04-30.preview"
 VERSION_CHARACTERS_MAX: Final = 64
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
+SHOWN_ID_CHARACTERS_MAX: Final = 255
+AUDIT: Final[Right] = "audit"
+AS_OF_HEADER: Final = "Chaching-As-Of"
+REASON: Final = "Chaching-Reason"
+REASON_CHARACTERS_MAX: Final = 500
+
+NO_OTHER_RIGHT: Final[Mapping[str, Right]] = {}
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 PUBLIC_URL: Final = web.AppKey("public_url", str)
@@ -63,6 +72,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             traceparent=traceparent
             if traceparent and _TRACEPARENT.fullmatch(traceparent)
             else None,
+            key_kind=self.key.kind,
+            reason=_reason(self.request),
         )
 
     def fingerprint(self) -> bytes:
@@ -85,8 +96,16 @@ CALL: Final = web.RequestKey("call", Call)
 LIMITS: Final = web.RequestKey("limits", RateLimits)
 
 
-async def read_call(request: web.Request, authenticator: Authenticator, right: Right) -> Call:
+async def read_call(
+    request: web.Request,
+    authenticator: Authenticator,
+    right: Right,
+    *,
+    instead: Mapping[str, Right] = NO_OTHER_RIGHT,
+) -> Call:
     """Read the body's form, then the key, and check that the key may ask and has a right.
+
+    A parameter in ``instead`` needs the right that stands there in the place of ``right``.
 
     Raises:
         Malformed: the body or a header breaks the contract.
@@ -108,6 +127,9 @@ async def read_call(request: web.Request, authenticator: Authenticator, right: R
     except RateLimited:
         await authenticator.pause()
         raise
+    for param, other in instead.items():
+        if param in tree:
+            right = other
     require(key, right)
     return call
 
@@ -117,6 +139,14 @@ def end_call(request: web.Request) -> None:
     limits = request.get(LIMITS)
     if limits is not None:
         limits.end(request[CALL].key.key_id)
+
+
+def customer_id_of(request: web.Request) -> CustomerId:
+    """Return the id in a request's path; raises NoSuchCustomer for what can be nobody's."""
+    customer_id = request.match_info["customer"]
+    if not is_customer_id(customer_id):
+        raise NoSuchCustomer(customer_id[:SHOWN_ID_CHARACTERS_MAX])
+    return CustomerId(customer_id)
 
 
 def is_customer_id(text: str) -> bool:
@@ -188,3 +218,22 @@ def _idempotency_key(request: web.Request) -> str | None:
             "printable characters."
         )
     return key
+
+
+def _reason(request: web.Request) -> str | None:
+    """Return why a command was given, as the caller says; it goes into the event and nowhere else.
+
+    Raises:
+        Malformed: the header cannot be kept.
+    """
+    given = request.headers.getall(REASON, ())
+    if not given:
+        return None
+    if len(given) > 1:
+        raise Malformed(f"Received {REASON} more than once.")
+    reason = given[0].strip()
+    if not 1 <= len(reason) <= REASON_CHARACTERS_MAX or not reason.isprintable():
+        raise Malformed(
+            f"Invalid {REASON}: it must have 1 to {REASON_CHARACTERS_MAX} printable characters."
+        )
+    return reason

@@ -6,9 +6,7 @@ sparse in the log, so proofs have little in common but their upper ends.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -28,42 +26,17 @@ from chaching.eventstore.statements import statement
 STRETCH_EVENTS: Final = 2_000
 
 _ACCOUNT_ROWS: Final = statement("chaching.audit", "account_rows")
-_WAS_RECORDED: Final = statement("chaching.audit", "was_recorded")
-_POSITION: Final = re.compile(r"position:([0-9]{1,18})")
-_UNIX_S: Final = re.compile(r"[0-9]{1,11}")
 
-MOMENTS: Final = "position:17, unix seconds, or an instant as in 2026-01-02T03:04:05Z"
-
-Moment: TypeAlias = int | datetime
 Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose events are wanted, and which: each end a position or an instant, both included."""
+    """Whose events are wanted, and from which position to which, both included."""
 
     account: str
     mode: Mode | None
-    start: Moment | None
-    end: Moment | None
-
-
-def parse_moment(text: str) -> Moment:
-    """Return a position (``position:17``) or an instant (unix seconds, or RFC 3339).
-
-    Raises:
-        ValueError: the text is none of these; the message says what they are.
-    """
-    if found := _POSITION.fullmatch(text):
-        return int(found[1])
-    if _UNIX_S.fullmatch(text):
-        return datetime.fromtimestamp(int(text), UTC)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(MOMENTS) from None
-    if instant.tzinfo is None:
-        raise ValueError(MOMENTS)
-    return instant
+    start: int | None
+    end: int | None
 
 
 async def export(
@@ -80,11 +53,12 @@ async def export(
         TreeBroken, NotANote: what is stored does not fit together.
         Unavailable: the database does not answer.
     """
-    kept = await FreshCheckpoints(database, ask_limit_s=ask_limit_s).newest()
+    fresh = FreshCheckpoints(database, ask_limit_s=ask_limit_s)
+    kept = await (fresh.newest() if wanted.end is None else fresh.of_size(wanted.end))
     if kept is None:
         raise AuditRefused("no checkpoint has been signed: the auditor has to run")
     checkpoint = kept.checkpoint
-    start, end = await _range(database, wanted, checkpoint.size)
+    start, end = _range(wanted, checkpoint.size)
     writer = ExportWriter()
     yield writer.header(
         Header(
@@ -137,31 +111,9 @@ async def _rows(database: Database, wanted: Wanted, after: int, up_to: int) -> l
     return rows
 
 
-async def _range(database: Database, wanted: Wanted, size: int) -> tuple[int, int]:
+def _range(wanted: Wanted, size: int) -> tuple[int, int]:
     """Return the first and the last position that are wanted, of those that are signed."""
-    if isinstance(wanted.end, int) and wanted.end > size:
-        raise AuditRefused(
-            f"position {wanted.end} is under no signed checkpoint, {size} is the last"
-        )
-    start, end = wanted.start or 1, size if wanted.end is None else wanted.end
-    if isinstance(start, datetime):
-        start = await _first_recorded(database, start, size, later=False)
-    if isinstance(end, datetime):
-        end = await _first_recorded(database, end, size, later=True) - 1
-    return start, end
-
-
-async def _first_recorded(database: Database, instant: datetime, size: int, *, later: bool) -> int:
-    """Return the first position recorded at an instant, or after it, or only ``later``.
-
-    Instants are those of the database's clock; where it was set back, they are not in order.
-    """
-    low, high = 1, size + 1
-    while low < high:
-        middle = (low + high) // 2
-        rows = await database.fetch(_WAS_RECORDED, middle, instant)
-        if rows and (rows[0]["before"] or (later and rows[0]["at"])):
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    end = size if wanted.end is None else wanted.end
+    if end > size:
+        raise AuditRefused(f"position {end} is under no signed checkpoint, {size} is the last")
+    return wanted.start or 1, end

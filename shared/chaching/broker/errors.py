@@ -17,6 +17,21 @@ class NotPublished(BrokerUnavailable):
     """The broker did not answer Ack; this message and what follows may not be there."""
 
 
+class QueueRefuses(NotPublished):
+    """The broker answered Nack: a queue is full, or cannot take anything for now."""
+
+
+class AccessRefused(NotPublished):
+    """The broker's user may not publish there."""
+
+
+class QueueMissing(Exception):  # noqa: N818 - says what the queue is
+    """There is no queue of this name on the broker."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"there is no queue {queue!r} on the broker: declare it first")
+
+
 @contextmanager
 def translated() -> Generator[None]:
     """Turn what a lost, stopped, full or silent broker raises into BrokerUnavailable.

@@ -4,15 +4,15 @@
 the same when it reads the log by itself. So there is one path from an event to a row of the read
 model, whichever way it travels.
 
-On the wire a message is a CloudEvent 1.0 in binary mode: its attributes stand in headers that begin
-with ``cloudEvents:``, ``source`` among them, which names the log as ``urn:uuid:`` and its id: two
-logs have the same positions, and only this tells their messages apart. Beside them those of the
-log: ``position``, ``previous_position`` (the same customer's, 0 for none), ``version``,
-``schema_version``, ``account``, ``mode`` and, when known, ``traceparent``. The body is JSON:
+On the wire a message is a CloudEvent 1.0 in the binary mode of its AMQP binding: its attributes
+stand in headers that begin with ``cloudEvents:``, but for ``datacontenttype``, which is the
+property ``content-type``. ``source`` names the log as ``urn:uuid:`` and its id: two logs have the
+same positions, and only this tells their messages apart. Beside them stand those of the log:
+``position``, ``previous_position`` (the same customer's, 0 for none), ``version``, ``account``,
+``mode`` and, when known, ``traceparent``. ``schema_version`` is that of the message, not of the
+stored event: it grows only when a subscriber must change. The body is JSON:
 
-- ``object``: the customer after the event; with ``customer.deleted`` as it was;
-- ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
-  (a metadata key that is new shows null; ``updated`` never stands here);
+- ``object`` and, of an update, ``previous_attributes``: see ``public_event``;
 - ``attached``: what a customer shows only when expanded.
 """
 
@@ -20,20 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chaching import envelope
-from chaching.domain.customer import Customer, CustomerDeleted, CustomerUpdated
-from chaching.domain.customer_object import (
-    VISIBLE_ATTRIBUTES,
-    AddressObject,
-    RenderingOptionsObject,
-    ShippingObject,
-    customer_object,
-)
+from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode, mode_of
 from chaching.domain.values import ReconciliationMode, TaxId, ValidateLocation
 from chaching.envelope import (
@@ -44,17 +36,12 @@ from chaching.envelope import (
     Undecodable,
     Version,
 )
+from chaching.public_event import public_event_of
 
-SPEC_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = 1
 SOURCE_PREFIX: Final = "urn:uuid:"
 CONTENT_TYPE: Final = "application/json"
 PERSISTENT: Final = 2
-CUSTOMER_DELETED: Final = "customer.deleted"
-MESSAGE_TYPES: Final = {
-    "CustomerCreated": "customer.created",
-    "CustomerUpdated": "customer.updated",
-    "CustomerDeleted": CUSTOMER_DELETED,
-}
 
 
 class AttachedTax(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +78,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
     previous_position: Position
     key: StreamKey
     version: Version
-    schema_version: int
+    schema_version: int = SCHEMA_VERSION
     event_id: EventId
     type: str
     time: datetime
@@ -110,35 +97,36 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True):
+class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a message; its parts are JSON as it travels."""
+
     object: msgspec.Raw
     previous_attributes: msgspec.Raw | UnsetType = UNSET
     attached: msgspec.Raw
 
 
-class _Headers(msgspec.Struct, frozen=True, kw_only=True):
+class MessageHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers of a message, all that there are; the broker may add some that begin with x-."""
+
+    specversion: Literal["1.0"] = msgspec.field(name="cloudEvents:specversion", default="1.0")
     event_id: EventId = msgspec.field(name="cloudEvents:id")
     source: Annotated[str, msgspec.Meta(pattern="^urn:uuid:[0-9a-f-]{36}\\Z")] = msgspec.field(
         name="cloudEvents:source"
     )
     type: str = msgspec.field(name="cloudEvents:type")
-    time: datetime = msgspec.field(name="cloudEvents:time")
+    time: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="cloudEvents:time")
     subject: CustomerId = msgspec.field(name="cloudEvents:subject")
-    position: Position
-    previous_position: Position
-    version: Version
+    position: Annotated[Position, msgspec.Meta(ge=1)]
+    previous_position: Annotated[Position, msgspec.Meta(ge=0)]
+    version: Annotated[Version, msgspec.Meta(ge=1)]
     schema_version: int
     account: AccountId
     mode: Mode
-    traceparent: str | None = None
+    traceparent: str | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_body = msgspec.json.Decoder(_Body).decode
-
-_UNSET_ADDRESS: Final = dict.fromkeys(AddressObject.__struct_fields__)
-_UNSET_SHIPPING: Final = dict.fromkeys(ShippingObject.__struct_fields__)
-_UNSET_RENDERING: Final = dict.fromkeys(RenderingOptionsObject.__struct_fields__)
+_decode_body = msgspec.json.Decoder(MessageBody).decode
 
 
 def message_of(recorded: RecordedEvent) -> EventMessage:
@@ -147,25 +135,19 @@ def message_of(recorded: RecordedEvent) -> EventMessage:
     Raises:
         Undecodable: the event, the state beside it or its metadata cannot be read.
     """
-    event = envelope.decode_event(recorded)
-    [customer] = envelope.decode_customers([recorded])
-    metadata = envelope.decode_metadata(recorded)
-    shown = customer_object(customer)
-    if isinstance(event, CustomerDeleted) and not customer.deleted:
-        raise Undecodable("the state beside a CustomerDeleted is not deleted")
+    public = public_event_of(recorded)
     return EventMessage(
         position=recorded.position,
         previous_position=recorded.previous_position,
         key=recorded.key,
         version=recorded.version,
-        schema_version=recorded.schema_version,
         event_id=recorded.event_id,
-        type=MESSAGE_TYPES[recorded.type],
+        type=public.type,
         time=recorded.recorded_at,
-        traceparent=metadata.traceparent,
-        object=msgspec.Raw(_encode(shown)),
-        previous_attributes=_previous(event) if isinstance(event, CustomerUpdated) else None,
-        attached=msgspec.Raw(_encode(attached(customer))),
+        traceparent=public.metadata.traceparent,
+        object=public.object,
+        previous_attributes=public.previous_attributes,
+        attached=msgspec.Raw(_encode(attached(public.customer))),
     )
 
 
@@ -187,24 +169,22 @@ def encode(message: EventMessage, log_id: LogId) -> Wire:
     """Return a message of a log in the form that the broker takes."""
     key = message.key
     mode = mode_of(livemode=key.livemode)
-    headers: dict[str, str | int] = {
-        "cloudEvents:specversion": SPEC_VERSION,
-        "cloudEvents:id": message.event_id,
-        "cloudEvents:source": SOURCE_PREFIX + log_id,
-        "cloudEvents:type": message.type,
-        "cloudEvents:time": message.time.isoformat(),
-        "cloudEvents:subject": key.id,
-        "position": message.position,
-        "previous_position": message.previous_position,
-        "version": message.version,
-        "schema_version": message.schema_version,
-        "account": key.account,
-        "mode": mode,
-    }
-    if message.traceparent is not None:
-        headers["traceparent"] = message.traceparent
+    headers = MessageHeaders(
+        event_id=message.event_id,
+        source=SOURCE_PREFIX + log_id,
+        type=message.type,
+        time=message.time,
+        subject=key.id,
+        position=message.position,
+        previous_position=message.previous_position,
+        version=message.version,
+        schema_version=message.schema_version,
+        account=key.account,
+        mode=mode,
+        traceparent=UNSET if message.traceparent is None else message.traceparent,
+    )
     previous = message.previous_attributes
-    body = _Body(
+    body = MessageBody(
         object=message.object,
         previous_attributes=UNSET if previous is None else previous,
         attached=message.attached,
@@ -212,7 +192,7 @@ def encode(message: EventMessage, log_id: LogId) -> Wire:
     return Wire(
         routing_key=f"{message.type}.{mode}.{key.account}",
         message_id=message.event_id,
-        headers=headers,
+        headers=msgspec.to_builtins(headers),
         body=_encode(body),
     )
 
@@ -225,12 +205,14 @@ def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMe
         Undecodable: it is not one of ours.
     """
     try:
-        known = msgspec.convert(headers, _Headers)
+        known = msgspec.convert(headers, MessageHeaders)
         parts = _decode_body(body)
     except msgspec.MsgspecError as error:
         raise Undecodable(f"a message is broken: {error}") from error
     if known.source != SOURCE_PREFIX + log_id:
         raise OtherLog(f"a message of another log: {known.source}")
+    if known.schema_version != SCHEMA_VERSION:
+        raise Undecodable(f"unknown schema version {known.schema_version} of a message")
     previous = parts.previous_attributes
     return EventMessage(
         position=known.position,
@@ -241,39 +223,8 @@ def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMe
         event_id=known.event_id,
         type=known.type,
         time=known.time,
-        traceparent=known.traceparent,
+        traceparent=None if known.traceparent is UNSET else known.traceparent,
         object=parts.object,
         previous_attributes=None if previous is UNSET else previous,
         attached=parts.attached,
     )
-
-
-def _previous(event: CustomerUpdated) -> msgspec.Raw:
-    changes = {**event.commercial.changes, **event.personal.changes}
-    previous = {**event.commercial.previous, **event.personal.previous}
-    shown = {
-        name: _shown(name, previous[name], changes.get(name))
-        for name in sorted(previous)
-        if name in VISIBLE_ATTRIBUTES
-    }
-    return msgspec.Raw(_encode(shown))
-
-
-def _shown(name: str, old: Any, new: Any) -> object:
-    """Return an old value as the object showed it: one that went as a whole has all its keys."""
-    match name:
-        case "address" if new is None and old is not None:
-            return _UNSET_ADDRESS | old
-        case "shipping" if new is None and old is not None:
-            address = _UNSET_ADDRESS | old.get("address", {})
-            return _UNSET_SHIPPING | old | {"address": address}
-        case "invoice_settings" if old and old.get("rendering_options") is not None:
-            return _with_rendering_options(old, new)
-        case _:
-            return old
-
-
-def _with_rendering_options(old: Any, new: Any) -> object:
-    if cast("Mapping[str, object]", new).get("rendering_options") is not None:
-        return old
-    return old | {"rendering_options": _UNSET_RENDERING | old["rendering_options"]}

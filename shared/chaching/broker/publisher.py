@@ -7,6 +7,9 @@ and only that one is told. Anything else than Ack ends the publisher for good: a
 queue), a returned message (no queue bound), a lost connection, no confirm in time. A message that
 is returned is acknowledged as well, after the return, so nothing is believed from then on.
 
+The relay publishes to the exchange of all events. ``feeding`` gives a publisher that hands the same
+messages to one queue alone, through the default exchange, and touches nothing else.
+
 A new publisher begins with one message under way and opens its window by one with every confirm.
 So, while one of several queues refuses, each new attempt gives the others one message twice, not a
 whole window.
@@ -30,6 +33,7 @@ from typing import Final
 from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from aiormq.channel import Channel
 from aiormq.connection import Connection
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp import commands as spec
 from pamqp.body import ContentBody
 from pamqp.frame import marshal
@@ -37,14 +41,17 @@ from pamqp.header import ContentHeader
 
 from chaching.broker import messages, topology
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
-from chaching.broker.errors import NotPublished, translated
+from chaching.broker.errors import AccessRefused, NotPublished, QueueRefuses, translated
+from chaching.broker.framing import content_header
 from chaching.broker.messages import EventMessage, Wire
 from chaching.envelope import START, LogId, Position
 
 WINDOW_MAX_MESSAGES: Final = 1_000
 WRITE_MAX_MESSAGES: Final = 50
 CONFIRM_TIMEOUT_S: Final = 10.0
+NO_CONFIRM: Final = f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"
 CHANNEL_NUMBER: Final = 2
+DEFAULT_EXCHANGE: Final = ""
 ROUTES_REMEMBERED_MAX: Final = 1_024
 
 
@@ -85,8 +92,10 @@ class Confirmations:
 class Publisher:
     """The publishing side of one connection; see the module for what it promises."""
 
-    def __init__(self, connection: Connection, names: topology.Names) -> None:
-        self._exchange = names.events
+    def __init__(self, connection: Connection, exchange: str, routing_key: str | None) -> None:
+        """Publish to an exchange, under each message's own routing key unless one is given."""
+        self._exchange = exchange
+        self._routing_key = routing_key
         self._confirmations = Confirmations()
         self._failure: NotPublished | None = None
         self._progress = asyncio.Event()
@@ -96,7 +105,17 @@ class Publisher:
     async def open(self) -> None:
         with translated():
             await self._channel.start()
-        self._channel.closing.add_done_callback(lambda _: self.failed("the channel was closed"))
+        self._channel.closing.add_done_callback(self._closed)
+
+    @property
+    def position(self) -> Position:
+        """The highest position below which everything is confirmed; START for none yet."""
+        return self._confirmations.position
+
+    @property
+    def confirmed(self) -> int:
+        """How many messages are confirmed, all of them in order."""
+        return self._confirmations.confirmed
 
     async def publish(self, log_id: LogId, batch: Sequence[EventMessage]) -> None:
         """Write messages of a log in the order given, waiting while too many are under way.
@@ -125,7 +144,7 @@ class Publisher:
                 async with asyncio.timeout(CONFIRM_TIMEOUT_S if waited else None):
                     await self._progress.wait()
             if waited and not self._progress.is_set():
-                self.failed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s")
+                self.failed(NO_CONFIRM)
         return self._confirmations.position
 
     def answered(self, frame: ConfirmationFrameType) -> None:
@@ -133,15 +152,15 @@ class Publisher:
         if self._failure is not None or frame.delivery_tag is None:
             return
         if not isinstance(frame, spec.Basic.Ack):
-            self.failed(f"the broker answered {frame.name}")
+            self.failed(f"the broker answered {frame.name}", QueueRefuses)
             return
         self._confirmations.acknowledged(frame.delivery_tag, multiple=bool(frame.multiple))
         self._wake()
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, kind: type[NotPublished] = NotPublished) -> None:
         """Believe nothing from now on."""
         if self._failure is None:
-            self._failure = NotPublished(reason)
+            self._failure = kind(reason)
         self._wake()
 
     async def _wait_for_room(self) -> int:
@@ -152,17 +171,30 @@ class Publisher:
             if window > known.in_flight:
                 return window - known.in_flight
             self._room.clear()
-            await self._room.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await self._room.wait()
+            if not self._room.is_set():
+                self.failed(NO_CONFIRM)
 
     async def _write(self, log_id: LogId, batch: Sequence[EventMessage]) -> None:
         wires = [messages.encode(message, log_id) for message in batch]
-        payload = b"".join(self._channel.marshalled(self._exchange, wire) for wire in wires)
+        payload = b"".join(
+            self._channel.marshalled(self._exchange, self._routing_key or wire.routing_key, wire)
+            for wire in wires
+        )
         for message in batch:
             self._confirmations.published(message.position)
         self._progress.set()
         with translated():
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._channel.write(payload)
+
+    def _closed(self, closing: asyncio.Future[object]) -> None:
+        cause = None if closing.cancelled() else closing.exception()
+        if isinstance(cause, ChannelAccessRefused):
+            self.failed(f"the broker refuses: {cause}", AccessRefused)
+        self.failed("the channel was closed")
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -183,7 +215,22 @@ async def publishing(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGe
     names = topology.names_under(prefix)
     async with connected(amqp_url, name="relay") as connection:
         await topology.declare(connection, names)
-        publisher = Publisher(connection, names)
+        publisher = Publisher(connection, names.events, None)
+        await publisher.open()
+        yield publisher
+
+
+@asynccontextmanager
+async def feeding(amqp_url: str, queue: str) -> AsyncGenerator[Publisher]:
+    """Connect, and yield a publisher to one queue that somebody else declared.
+
+    Raises:
+        QueueMissing: there is no such queue.
+        BrokerUnavailable: no connection to be had, or no answer in time.
+    """
+    async with connected(amqp_url, name="replay") as connection:
+        await topology.expect(connection, queue)
+        publisher = Publisher(connection, DEFAULT_EXCHANGE, queue)
         await publisher.open()
         yield publisher
 
@@ -199,16 +246,9 @@ class _ConfirmingChannel(Channel):
         self.connection.channels[self.number] = self
         await self.open(timeout=ANSWER_TIMEOUT_S)
 
-    def marshalled(self, exchange: str, wire: Wire) -> bytes:
-        properties = spec.Basic.Properties(
-            content_type=messages.CONTENT_TYPE,
-            delivery_mode=messages.PERSISTENT,
-            headers=dict(wire.headers),
-            message_id=wire.message_id,
-        )
-        header = ContentHeader(properties=properties, body_size=len(wire.body))
-        method = _publish_method(exchange, wire.routing_key, self.number)
-        parts = [method, marshal(header, self.number)]
+    def marshalled(self, exchange: str, routing_key: str, wire: Wire) -> bytes:
+        method = _publish_method(exchange, routing_key, self.number)
+        parts = [method, content_header(wire, self.number)]
         for start in range(0, len(wire.body), self.max_content_size):
             part = ContentBody(wire.body[start : start + self.max_content_size])
             parts.append(marshal(part, self.number))

@@ -28,10 +28,14 @@ from typing import Final
 import msgspec
 from aiormq.abc import AbstractChannel
 from aiormq.connection import Connection
-from aiormq.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import (
+    ChannelLockedResource,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
 
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
-from chaching.broker.errors import BrokerUnavailable, translated
+from chaching.broker.errors import BrokerUnavailable, QueueMissing, translated
 
 PREFIX: Final = "chaching"
 PROJECTOR_MESSAGES_MAX: Final = 500_000
@@ -39,6 +43,9 @@ PROJECTOR_DELIVERIES_MAX: Final = 50
 DEAD_MESSAGES_MAX: Final = 10_000
 HISTORY_BYTES_MAX: Final = 10_000_000_000
 HISTORY_SEGMENT_BYTES: Final = 100_000_000
+
+# what the broker says of a queue that is nowhere, not of one whose node is away
+_NOWHERE: Final = "no queue"
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +85,29 @@ async def declare(connection: Connection, names: Names) -> None:
         if isinstance(error.__cause__, ChannelPreconditionFailed):
             raise BrokerUnavailable(f"the broker has another topology: {error}") from error
         raise
+
+
+async def expect(connection: Connection, queue: str) -> None:
+    """Look whether a queue is there, whosever it is; declare nothing.
+
+    Raises:
+        QueueMissing: there is no such queue.
+        BrokerUnavailable: no answer in time, or the queue is out of reach for now.
+    """
+    try:
+        with translated():
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=False)
+                await channel.queue_declare(queue, passive=True)
+                await channel.close()
+    except BrokerUnavailable as error:
+        match error.__cause__:
+            case ChannelNotFoundEntity() as cause if _NOWHERE in str(cause):
+                raise QueueMissing(queue) from error
+            case ChannelLockedResource():
+                return  # it is there, and another connection's own
+            case _:
+                raise
 
 
 async def delete(amqp_url: str, prefix: str) -> None:

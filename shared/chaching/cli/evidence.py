@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,7 +10,7 @@ import click
 import msgspec
 
 from chaching.audit.asking import FreshCheckpoints
-from chaching.audit.exporting import Moment, Wanted, export, parse_moment
+from chaching.audit.exporting import Wanted, export
 from chaching.audit.findings import Verdict
 from chaching.audit.notes import (
     NOTE_BYTES_MAX,
@@ -27,7 +26,8 @@ from chaching.audit.verifying import Progress, verify
 from chaching.audit.witnesses import Kept
 from chaching.cli.options import MODES, checked_account, database_url
 from chaching.cli.output import FORMATS
-from chaching.cli.progress import progress_bar
+from chaching.cli.points import Point, Points, first_from, last_before
+from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 from chaching.cli.verify_export import verify_export
 from chaching.domain.ids import Mode
@@ -37,6 +37,7 @@ from chaching.local.places import PRIVATE_FILE_MODE, data_dir
 from chaching.local.signing import SETTING, known_signing_key
 
 EVIDENCE_FAILURES: Final = (AuditRefused, NotANote, TreeBroken)
+POINTS: Final = Points(bare="seconds")
 NO_KEY: Final = f"no signing key is known here: set {SETTING}, or run next to `make run`"
 
 
@@ -101,8 +102,8 @@ def verify_command(kept: tuple[Kept, ...], keys: tuple[PublicKey, ...], form: st
     known = None if keys else known_signing_key(_own_folder())
     trusted = keys if known is None else (known.public,)
     url = database_url(data_dir())
-    with progress_bar("events") as bar:
-        verdict = asyncio.run(_verdict(url, trusted, kept, bar))
+    with showing("events") as progress:
+        verdict = asyncio.run(_verdict(url, trusted, kept, progress))
     click.echo(msgspec.json.encode(verdict) if form == "json" else told(verdict))
     if not verdict.is_sound:
         sys.exit(1)
@@ -125,40 +126,48 @@ def told(verdict: Verdict) -> str:
     return f"{done}NOT SOUND{position}{up_to}: {bad.message} ({bad.what})"
 
 
-def checked_moment(
-    _context: click.Context, _option: click.Parameter, text: str | None
-) -> Moment | None:
-    """Take a position or an instant."""
-    try:
-        return None if text is None else parse_moment(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-MOMENT: Final = "position:17, unix seconds, or an instant as in 2026-01-02T03:04:05Z; included"
-
-
 @click.command("export")
 @click.option("--account", required=True, callback=checked_account, help="whose events")
 @click.option("--mode", type=MODES, help="else of both modes")
-@click.option("--from", "start", callback=checked_moment, help=f"{MOMENT}; else the first event")
-@click.option("--to", "end", callback=checked_moment, help=f"{MOMENT}; else the last one signed")
+@click.option(
+    "--from",
+    "first",
+    metavar="POINT",
+    callback=POINTS,
+    help=f"where to begin, one of: {POINTS.forms}; else the first event",
+)
+@click.option(
+    "--to",
+    "last",
+    metavar="POINT",
+    callback=POINTS,
+    help="the last position, or the instant before which to end; else the last one signed",
+)
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="a file; else stdout"
 )
 def export_command(
-    account: str, mode: Mode | None, start: Moment | None, end: Moment | None, output: Path | None
+    account: str, mode: Mode | None, first: Point | None, last: Point | None, output: Path | None
 ) -> None:
     """Write an account's events as JSON Lines, each with the proof that it is in the signed log."""
-    wanted = Wanted(account=account, mode=mode, start=start, end=end)
+    asked = _Asked(account=account, mode=mode, first=first, last=last)
     url = database_url(data_dir())
-    with progress_bar("positions") as bar:
+    with showing("positions") as progress:
         if output is None:
-            asyncio.run(_write_export(url, wanted, sys.stdout.buffer, bar))
+            asyncio.run(_write_export(url, asked, sys.stdout.buffer, progress))
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(os.open(output, flags, PRIVATE_FILE_MODE), "wb") as file:
-            asyncio.run(_write_export(url, wanted, file, bar))
+            asyncio.run(_write_export(url, asked, file, progress))
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be exported, before the log was looked at."""
+
+    account: str
+    mode: Mode | None
+    first: Point | None
+    last: Point | None
 
 
 async def _newest(url: str) -> SignedCheckpoint:
@@ -181,10 +190,15 @@ async def _verdict(
         return await verify(database, keys=keys, kept=kept, progress=progress)
 
 
-async def _write_export(url: str, wanted: Wanted, file: BinaryIO, progress: Progress) -> None:
+async def _write_export(url: str, asked: _Asked, file: BinaryIO, progress: Progress) -> None:
     async with opened(url) as database:
-        lines: AsyncIterator[bytes] = export(database, wanted, progress)
-        async for line in lines:
+        wanted = Wanted(
+            account=asked.account,
+            mode=asked.mode,
+            start=None if asked.first is None else await first_from(database, asked.first),
+            end=None if asked.last is None else await last_before(database, asked.last),
+        )
+        async for line in export(database, wanted, progress):
             file.write(line)
     file.flush()
 
@@ -194,4 +208,4 @@ def _own_folder() -> Path | None:
     return None if os.environ.get("DATABASE_URL") else data_dir()
 
 
-COMMANDS: Final = (checkpoint, key, verify_command, export_command, verify_export)
+EVIDENCE: Final = (checkpoint, key, verify_command, export_command, verify_export)

@@ -6,11 +6,13 @@ from typing import Final, get_args
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from chaching.cli.options import MODES, checked_account, database_url
 from chaching.cli.output import FORMATS, instant, table
 from chaching.domain.ids import Mode
 from chaching.eventstore.api_keys import (
+    EVERY_RIGHT,
     RIGHTS,
     IssuedKey,
     KeyKind,
@@ -46,6 +48,14 @@ def checked_rights(
     return rights
 
 
+def known_rights(
+    _context: click.Context, _option: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Offer the rights that begin so, by their names."""
+    named = sorted(RIGHTS - {EVERY_RIGHT})
+    return [CompletionItem(right) for right in named if right.startswith(begun)]
+
+
 def checked_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     """Take a name that fits into one line of a list."""
     if name is not None and not (len(name) <= NAME_CHARACTERS_MAX and name.isprintable()):
@@ -64,6 +74,7 @@ def checked_name(_context: click.Context, _option: click.Parameter, name: str | 
     "rights",
     multiple=True,
     callback=checked_rights,
+    shell_complete=known_rights,
     help=f"{', '.join(sorted(RIGHTS))}; may be repeated; else a secret key gets the usual ones "
     "and a restricted key none",
 )

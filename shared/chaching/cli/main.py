@@ -9,10 +9,16 @@ import click
 import msgspec
 
 from chaching.cli.audit import audit
-from chaching.cli.evidence import EVIDENCE_FAILURES
+from chaching.cli.audit_replay import replay as audit_replay
+from chaching.cli.completion import completion
+from chaching.cli.events import events
+from chaching.cli.evidence import EVIDENCE, EVIDENCE_FAILURES
 from chaching.cli.keys import keys
 from chaching.cli.output import FORMATS, say
+from chaching.cli.projection import projection
+from chaching.cli.replay import replay
 from chaching.eventstore.api_keys import KeyRefused
+from chaching.eventstore.selection import LogUnreadable
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
@@ -21,6 +27,7 @@ from chaching.schema.migrations import migrate
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
+FAILURES: Final = (*EVIDENCE_FAILURES, *DATABASE_FAILURES)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -38,7 +45,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *EVIDENCE_FAILURES, *DATABASE_FAILURES) as error:
+    except (LocalError, KeyRefused, LogUnreadable, OSError, *FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -94,5 +101,7 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-chaching.add_command(audit)
-chaching.add_command(keys)
+for auditing in (audit_replay, *EVIDENCE):
+    audit.add_command(auditing)
+for command in (audit, completion, events, keys, projection, replay):
+    chaching.add_command(command)

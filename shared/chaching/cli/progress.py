@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import click
 
-BAR_CHARACTERS = 30
+from chaching.cli.output import progress_bar
+
 REDRAW_EVERY_S = 0.1
 
 
@@ -30,11 +31,9 @@ class Bar:
     def line(self, done: int, of: int, elapsed_s: float) -> str:
         """Answer the line as it is drawn after so many seconds."""
         share = done / of if of else 1.0
-        filled = "#" * int(share * BAR_CHARACTERS)
         per_s = done / elapsed_s if elapsed_s > 0 else 0.0
         return (
-            f"[{filled:{BAR_CHARACTERS}}] {share:4.0%}  {done:,} of {of:,} {self._noun}, "
-            f"{per_s:,.0f}/s "
+            f"{progress_bar(share)} {share:4.0%}  {done:,} of {of:,} {self._noun}, {per_s:,.0f}/s "
         )
 
     def end(self) -> None:
@@ -43,7 +42,7 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(noun: str) -> Generator[Bar]:
+def showing(noun: str) -> Generator[Bar]:
     """Draw a bar for as long as the block runs."""
     bar = Bar(noun)
     try:

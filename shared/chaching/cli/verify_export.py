@@ -13,7 +13,7 @@ import msgspec
 from chaching.audit.exports import ExportVerdict, check_export
 from chaching.audit.notes import PublicKey
 from chaching.cli.output import FORMATS
-from chaching.cli.progress import progress_bar
+from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 
 
@@ -30,7 +30,7 @@ from chaching.cli.public_keys import checked_public_keys
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 def verify_export(file: Path, keys: tuple[PublicKey, ...], form: str) -> None:
     """Check a file that `chaching audit export` wrote, without any database."""
-    with file.open("rb") as opened, progress_bar("bytes") as bar:
+    with file.open("rb") as opened, showing("bytes") as bar:
         size = file.stat().st_size
         verdict = check_export(opened, keys, progress=lambda read: bar(read, size))
     click.echo(msgspec.json.encode(verdict) if form == "json" else told(verdict))

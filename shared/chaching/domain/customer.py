@@ -169,7 +169,7 @@ class NoSuchCustomer(Rejected):
 
 
 def similar_object(*, livemode: bool) -> str:
-    """Return how a refusal says that the other mode has what this one lacks."""
+    """Return the hint that what is not there is there in the other mode, ``livemode``."""
     there, here = ("live", "test") if livemode else ("test", "live")
     return (
         f"a similar object exists in {there} mode, but a {here} mode key was used to make this "

@@ -244,7 +244,7 @@ class EventStore:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _load_batch(self, keys: Sequence[StreamKey]) -> list[Loaded | Exception]:
-        rows = await self._database.fetch(_LOAD_NEWEST, *_key_columns(keys))
+        rows = await self._database.fetch(_LOAD_NEWEST, *key_columns(keys))
         loaded: list[Loaded | Exception] = [Loaded()] * len(keys)
         for item, version, event_type, schema_version, payload, state in rows:
             loaded[item - 1] = _loaded(version, event_type, schema_version, payload, state)
@@ -342,5 +342,6 @@ def _loaded(
     return Loaded(customer, Version(version))
 
 
-def _key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+def key_columns(keys: Sequence[StreamKey]) -> tuple[list[str], list[bool], list[str]]:
+    """Return keys as the arrays that statements take: accounts, modes, streams."""
     return [k.account for k in keys], [k.livemode for k in keys], [k.id for k in keys]

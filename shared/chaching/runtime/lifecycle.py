@@ -5,6 +5,10 @@ once: ``finally`` blocks and task groups then drain in reverse order of start. F
 change nothing, so stopping twice is legal and never cuts a drain short. A coroutine that was
 stopped this way, or returned, gives exit code 0; one that crashed is logged and gives 1.
 
+``run_command`` does the same for what a person started and waits for: it tells which signal came,
+so that the command can say how to go on, and a second one ends the process at once, since a
+terminal that takes no output may hold the loop.
+
 ``supervised`` starts a crashed loop again after a pause that doubles up to a limit; a loop that
 lasted for a while starts from the shortest pause. What a loop expects (a server that is away) is
 logged in one line, everything else with its traceback. What a loop declares fatal passes through.
@@ -62,6 +66,41 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     except Exception:  # noqa: BLE001 - the supervisor of all loops
         logger().critical("process_crashed", exc_info=True)
         sys.exit(1)
+
+
+def run_command(main: Callable[[], Coroutine[Any, Any, None]]) -> signal.Signals | None:
+    """Run ``main`` until it returns or a signal cancels it; return that signal.
+
+    What ``main`` raises passes through.
+    """
+    before = {which: signal.getsignal(which) for which in STOPPING_SIGNALS}
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        try:
+            return runner.run(_until_first_signal(main))
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+
+async def _until_first_signal(
+    main: Callable[[], Coroutine[Any, Any, None]],
+) -> signal.Signals | None:
+    loop = asyncio.get_running_loop()
+    work = loop.create_task(main())
+    came: list[signal.Signals] = []
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        came.append(signal.Signals(number))
+        loop.call_soon_threadsafe(work.cancel)
+
+    for which in STOPPING_SIGNALS:
+        signal.signal(which, stop)
+    await asyncio.wait({work})
+    if not (work.cancelled() and came):
+        work.result()
+        return None
+    return came[0]
 
 
 async def supervised(

@@ -35,7 +35,7 @@ from chaching_api.errors import (
     failure_of,
 )
 from chaching_api.expansions import Expansions, expandable
-from chaching_api.requests import OWN_VERSION
+from chaching_api.requests import OWN_VERSION, REASON
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -65,11 +65,15 @@ Execute. A service started with `make run` knows the key `sk_test_12345`.
 **Bodies** are forms with brackets, as in `address[line1]=…`, or JSON of the same structure. In \
 JSON, `null` is what an empty value is in a form: it unsets. Numbers and booleans count as their \
 text where a text is wanted. Parameters of a POST may stand in the query too.
+
+**Events.** Every change is also published for other services: [how to subscribe](/docs/events).
 """
 
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
-    "Audit": "Evidence that the log of events has not been tampered with.",
+    "Events": "What happened to customers, for good and in order.",
+    "Audit": "What happened to a customer, who asked for it, and how it stood then; and evidence "
+    "that nobody has tampered with the log.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }
@@ -153,6 +157,8 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
     names = ["Stripe-Version"]
     if operation.method == "post":
         names.insert(0, "Idempotency-Key")
+    if operation.method != "get":
+        names.append(REASON)
     if "ETag" in operation.headers:
         names.append("If-None-Match")
     yield from ({"$ref": f"#/components/parameters/{name}"} for name in names)
@@ -292,11 +298,7 @@ def _expansions() -> Iterator[tuple[str, Schema]]:
     tables = [table for o in OPERATIONS for table in (o.query, o.body or {})]
     roots = {p.root for table in tables for p in table.values() if isinstance(p, Expansions)}
     for root in sorted(roots):
-        yield (
-            expansion_name(root),
-            {
-                "type": "string",
-                "description": "A path that `expand[]` takes.",
-                "enum": sorted(expandable(root)),
-            },
-        )
+        paths = sorted(expandable(root))
+        told = "A path that `expand[]` takes." if paths else "Nothing in it can be expanded."
+        named: Schema = {"enum": paths} if paths else {"not": {}}
+        yield expansion_name(root), {"type": "string", "description": told, **named}

@@ -181,6 +181,27 @@ PAGES: Final[Mapping[str, Schema]] = {
             "url": (_TEXT, "The address of the list."),
         },
     ),
+    "EventList": closed(
+        "A page of a list of events, the newest first.",
+        {
+            "object": _kind("list"),
+            "data": (
+                {"type": "array", "items": component("Event")},
+                "The events; fewer than asked for when they are very large.",
+            ),
+            "has_more": (_FLAG, "Whether there are more in this direction."),
+            "url": (_TEXT, "The address of the list."),
+        },
+    ),
+    "CustomerHistory": closed(
+        "A page of a customer's history, the oldest event first.",
+        {
+            "object": _kind("list"),
+            "data": ({"type": "array", "items": component("HistoryEntry")}, "The events."),
+            "has_more": (_FLAG, "Whether there are more in this direction."),
+            "url": (_TEXT, "The address of the history."),
+        },
+    ),
     "CustomerSearchResult": closed(
         "A page of the customers that fit a query, the newest first.",
         {

@@ -7,7 +7,13 @@ from typing import Final
 
 from chaching_api.documentation.schemas import Schema
 from chaching_api.errors import REALM, RETRY_AFTER_S
-from chaching_api.requests import IDEMPOTENCY_KEY_CHARACTERS_MAX, OWN_VERSION
+from chaching_api.requests import (
+    AS_OF_HEADER,
+    IDEMPOTENCY_KEY_CHARACTERS_MAX,
+    OWN_VERSION,
+    REASON,
+    REASON_CHARACTERS_MAX,
+)
 
 REQUEST_ID: Final = "^req_[0-9A-Za-z]{14}$"
 VERSION: Final = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([.][a-z][a-z_]*)?$"
@@ -29,6 +35,16 @@ GIVEN: Final[Mapping[str, Schema]] = {
         "description": "A text of your own, unique for each thing you want done. When the request "
         "is repeated with the same key, it takes effect once and is answered the same.",
         "schema": _IDEMPOTENCY_KEY,
+    },
+    REASON: {
+        "description": "Why you give this command: a ticket, a decision. It is kept with the event "
+        "for good and shown in the customer's history to those who audit it, so name no person.",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": REASON_CHARACTERS_MAX,
+            "pattern": PRINTABLE,
+        },
     },
     "If-None-Match": {
         "description": "The `ETag` of what you have already; answered with 304 if it is the same.",
@@ -64,6 +80,12 @@ ANSWERED: Final[Mapping[str, Schema]] = {
         "description": "How many events the search may be behind.",
         "required": True,
         "schema": {"type": "integer", "minimum": 0},
+    },
+    AS_OF_HEADER: {
+        "description": "With `as_of`: the version that is shown, or of a list the position as of "
+        "which it is, in the form that `as_of` takes.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^(?:version|position):[0-9]+$"},
     },
     "ETag": {
         "description": "The digest of the content.",

@@ -11,11 +11,14 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from chaching_api import parameters
+from chaching_api import event_parameters, parameters, proof_parameters
 from chaching_api.documentation.assets import ASSETS
 from chaching_api.documentation.expanded import component
 from chaching_api.documentation.schemas import Schema
-from chaching_api.parameters import CUSTOMER_ID_PATTERN, Table
+from chaching_api.event_parameters import EVENT_ID_PATTERN
+from chaching_api.parameter_tables import Table
+from chaching_api.parameters import CUSTOMER_ID_PATTERN
+from chaching_api.requests import OWN_VERSION
 
 Method: TypeAlias = Literal["get", "post", "delete"]
 
@@ -27,6 +30,7 @@ REFUSED: Final = (400, 401, 403, 413, 429, 500, 503)
 REFUSED_WITH_ID: Final = (400, 401, 403, 404, 413, 429, 500, 503)
 PUBLIC: Final = (400, 500)
 
+EVENT_PATH: Final[Schema] = {"type": "string", "pattern": f"^{EVENT_ID_PATTERN}$"}
 CUSTOMER_PATH: Final[Schema] = {"type": "string", "pattern": f"^{CUSTOMER_ID_PATTERN}$"}
 
 
@@ -139,15 +143,51 @@ _DELETED: Final[Mapping[str, object]] = {
     "object": "customer",
     "deleted": True,
 }
+_EVENT: Final[Mapping[str, object]] = {
+    "id": "evt_NffrFeUfNV2HibLkdIwHu2",
+    "object": "event",
+    "api_version": OWN_VERSION,
+    "created": 1680894120,
+    "data": {
+        "object": {**_CUSTOMER, "name": "Jenny Rosen-Smith", "updated": 1680894120},
+        "previous_attributes": {"name": "Jenny Rosen"},
+    },
+    "livemode": False,
+    "pending_webhooks": 0,
+    "request": {"id": "req_8Kk1vXhRZn4TqB", "idempotency_key": None},
+    "type": "customer.updated",
+}
 
-_CHECKPOINT: Final[Mapping[str, object]] = {
-    "object": "audit.checkpoint",
-    "note": "chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11\n4711\n"
-    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n"
-    "\N{EM DASH} chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11 SIGNATURE\n",
-    "origin": "chaching/7b4a1bd2-8c5e-4f0f-9d6d-2f1f7c1c5d11",
-    "root_hash": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    "size": 4711,
+_CHANGE: Final = {"attribute": "name", "old": "Jenny Rosen", "new": "Jenny Doe"}
+_ENTRY: Final[Mapping[str, object]] = {
+    "id": "evt_0UqJH4d8m2XbQz",
+    "object": "history_entry",
+    "changes": [_CHANGE],
+    "customer": "cus_NffrFeUfNV2Hib",
+    "livemode": False,
+    "position": 17,
+    "time": "2026-03-03T12:00:00.123456Z",
+    "type": "customer.updated",
+    "version": 2,
+    "who": {
+        "client_address": "192.0.2.1",
+        "key_id": "key_0UqJ9sB41mKcR7",
+        "key_kind": "secret",
+        "key_name": "the billing job",
+    },
+    "why": {
+        "idempotency_key": None,
+        "reason": "ticket 4711",
+        "request_id": "req_0UqJH4d7fT1nLw",
+    },
+}
+_DIFF: Final[Mapping[str, object]] = {
+    "object": "customer_diff",
+    "changes": [_CHANGE],
+    "customer": "cus_NffrFeUfNV2Hib",
+    "from": {"position": 12, "time": "2026-03-01T09:30:00.000001Z", "version": 1},
+    "livemode": False,
+    "to": {"position": 17, "time": "2026-03-03T12:00:00.123456Z", "version": 2},
 }
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -178,12 +218,48 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         group="Customers",
         summary="Retrieve a customer",
         description="Answers a customer as the last write left it. Of a deleted one only a stub "
-        "is left.",
+        "is left. With `as_of` it is answered as it was at a moment of the past.",
         right="customers:read",
         path_parameters={"customer": CUSTOMER_PATH},
         query=parameters.RETRIEVE,
         answers={"anyOf": [component("Customer"), component("DeletedCustomer")]},
         answer_example=_CUSTOMER,
+        sometimes=("Chaching-As-Of",),
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
+        path="/v1/customers/{customer}/history",
+        name="read_history",
+        group="Audit",
+        summary="Read the history of a customer",
+        description="Answers a page of all that ever happened to a customer, in order, also after "
+        "its deletion: what changed, leaf by leaf, who asked and why.",
+        right="audit",
+        path_parameters={"customer": CUSTOMER_PATH},
+        query=event_parameters.HISTORY,
+        answers=component("CustomerHistory"),
+        answer_example={
+            "object": "list",
+            "data": [_ENTRY],
+            "has_more": False,
+            "url": "/v1/customers/cus_NffrFeUfNV2Hib/history",
+        },
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
+        path="/v1/customers/{customer}/diff",
+        name="read_diff",
+        group="Audit",
+        summary="Compare a customer with itself",
+        description="Answers in what a customer at one moment differs from itself at an earlier "
+        "one. From before it was created, every value differs from null.",
+        right="audit",
+        path_parameters={"customer": CUSTOMER_PATH},
+        query=event_parameters.DIFF,
+        answers=component("CustomerDiff"),
+        answer_example=_DIFF,
         errors=REFUSED_WITH_ID,
     ),
     Operation(
@@ -227,7 +303,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="List customers",
         description="Answers a page of customers, the newest first; deleted ones are not listed. "
         "To go on, give the id of the page's last customer as `starting_after`; to go back, that "
-        "of its first as `ending_before`.",
+        "of its first as `ending_before`. With `as_of` the page is answered as it was at a moment "
+        "of the past; when few of the customers of then fit, it may be shorter than `limit` though "
+        "there are more.",
         right="customers:read",
         query=parameters.LIST,
         answers=component("CustomerList"),
@@ -237,7 +315,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             "has_more": False,
             "url": "/v1/customers",
         },
-        sometimes=("Chaching-Projection-Lag",),
+        sometimes=("Chaching-As-Of", "Chaching-Projection-Lag"),
         errors=REFUSED,
     ),
     Operation(
@@ -265,6 +343,41 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     Operation(
         method="get",
+        path="/v1/events",
+        name="list_events",
+        group="Events",
+        summary="List events",
+        description="Answers a page of what happened to customers, the newest first, deleted ones "
+        "included, as far back as there are any. A list after a write shows it. To go on, give the "
+        "id of the page's last event as `starting_after`; to see what is new, that of its first "
+        "as `ending_before`.",
+        right="events:read",
+        query=event_parameters.EVENT_LIST,
+        answers=component("EventList"),
+        answer_example={
+            "object": "list",
+            "data": [_EVENT],
+            "has_more": False,
+            "url": "/v1/events",
+        },
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/events/{event}",
+        name="retrieve_event",
+        group="Events",
+        summary="Retrieve an event",
+        description="Answers an event, with the customer as it stood after it.",
+        right="events:read",
+        path_parameters={"event": EVENT_PATH},
+        query=event_parameters.EVENT_RETRIEVE,
+        answers=component("Event"),
+        answer_example=_EVENT,
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
         path="/v1/audit/checkpoint",
         name="retrieve_checkpoint",
         group="Audit",
@@ -273,9 +386,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "of all events that there are now; `size` says how many it covers. Keep `note` elsewhere: "
         "it proves what the log was.",
         right="audit",
-        query=parameters.CHECKPOINT,
+        query=proof_parameters.CHECKPOINT,
         answers=component("AuditCheckpoint"),
-        answer_example=_CHECKPOINT,
         errors=REFUSED,
     ),
     Operation(
@@ -287,7 +399,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         description="Answers an event of the key's account and mode as it is stored, and the proof "
         "that it is in the tree of a signed checkpoint.",
         right="audit",
-        query=parameters.PROOF,
+        query=proof_parameters.PROOF,
         answers=component("AuditProof"),
         errors=REFUSED_WITH_ID,
     ),
@@ -300,14 +412,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         description="Answers the proof that the log of one size is the beginning of that of "
         "another, such as between a checkpoint that was kept and the newest.",
         right="audit",
-        query=parameters.CONSISTENCY,
+        query=proof_parameters.CONSISTENCY,
         answers=component("AuditConsistency"),
-        answer_example={
-            "object": "audit.consistency",
-            "from": 1,
-            "hashes": ["CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="],
-            "to": 2,
-        },
         errors=REFUSED,
     ),
     Operation(
@@ -338,6 +444,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         HTML,
     ),
     _page(
+        "/docs/events",
+        "read_how_to_subscribe",
+        "Read how to subscribe to events",
+        "A page on the messages that other services receive, with a program to begin with.",
+        HTML,
+    ),
+    _page(
         "/docs/errors",
         "read_error_codes",
         "Read what the error codes mean",
@@ -349,6 +462,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "read_document",
         "Read this document",
         "The OpenAPI document of this service.",
+        JSON,
+    ),
+    _page(
+        "/asyncapi.json",
+        "read_events_document",
+        "Read the document of the events",
+        "The AsyncAPI document of the messages that other services receive.",
         JSON,
     ),
     Operation(

@@ -18,6 +18,7 @@ import msgspec
 from chaching.domain.values import METADATA_KEYS_MAX
 from chaching_api.errors import Malformed
 from chaching_api.expansions import Expansions
+from chaching_api.moments import PastLogMoment, PastMoment
 from chaching_api.parameter_types import (
     INT64_MIN,
     Clamped,
@@ -120,7 +121,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             case Integer():
                 return self._integer(parameter)
             case Clamped(default=default):
-                return {**self._integer(Integer()), "default": default}
+                return {"type": "integer", "default": default}
             case _:
                 return self._text(parameter)
 
@@ -183,9 +184,7 @@ def _text_limits(parameter: Parameter[object]) -> Schema:  # noqa: PLR0911 - one
     match parameter:
         case Text(max_length=most):
             return {"maxLength": most, "pattern": NO_NUL}
-        case FilledText(max_length=most):
-            return {"minLength": 1, "maxLength": most, "pattern": NO_NUL}
-        case SearchQuery(max_length=most):
+        case FilledText(max_length=most) | SearchQuery(max_length=most):
             return {"minLength": 1, "maxLength": most, "pattern": NO_NUL}
         case Email(max_length=most):
             address = {"format": "email", "maxLength": most, "pattern": EMAIL}
@@ -200,6 +199,11 @@ def _text_limits(parameter: Parameter[object]) -> Schema:  # noqa: PLR0911 - one
                 "maxLength": most,
                 "pattern": f"^(?:{'|'.join(prefixes)})_*[A-Za-z0-9][A-Za-z0-9_]*$",
             }
+        case (
+            PastMoment(pattern=pattern, max_length=most)
+            | PastLogMoment(pattern=pattern, max_length=most)
+        ):
+            return {"maxLength": most, "pattern": f"^(?:{pattern})$"}
         case IpAddress():
             return {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
         case TestModeOnly():

@@ -88,7 +88,43 @@ PARAMETERS: Final[Mapping[str, str]] = {
     **{f"{at}.{k}": v for at in ("address", "shipping.address") for k, v in _LINES.items()},
     **{f"{at}.{k}": v for at in ("tax_id_data", "tax.tax_ids") for k, v in _ONE_TAX_ID.items()},
     "customer": "The customer's id, as in `cus_123456789`.",
+    "event": "The event's id, as in `evt_1MtHbELkdIwHu7ixl4OzzPMv`.",
+    "list_events/created": "Only events that happened at this time in unix seconds, or within "
+    "these bounds.",
+    "list_events/created.gt": "Happened after this time.",
+    "list_events/created.gte": "Happened at or after this time.",
+    "list_events/created.lt": "Happened before this time.",
+    "list_events/created.lte": "Happened at or before this time.",
+    "list_events/delivery_success": "Only events that all webhooks have received, or with `false` "
+    "the others. There are no webhooks, so `false` finds none.",
+    "list_events/ending_before": "An event's id: the page ends just before it. Not together with "
+    "`starting_after`.",
+    "list_events/starting_after": "An event's id: the page starts just after it. Not together "
+    "with `ending_before`.",
+    "list_events/limit": "How many events to answer, 10 if not given. What is below 1 counts as "
+    "1, what is above 100 as 100.",
+    "list_events/type": "Only events of this type, as in `customer.updated`; `*` stands for any "
+    "characters, as in `customer.*`. Not together with `types`.",
+    "list_events/types": "Only events of one of up to 20 types; `*` as in `type`.",
+    "list_events/expand": "Nothing in an event can be expanded: it shows its object as messages "
+    "do.",
+    "retrieve_event/expand": "Nothing in an event can be expanded: it shows its object as "
+    "messages do.",
     "file": "The name of one of the page's own files.",
+    "as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, `version:3` or "
+    "`position:17`. A time means the end of what it names: of that day, that second, that tenth of "
+    "a second. Needs the right `audit` instead of the usual one.",
+    "list_customers/as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, "
+    "or `position:17`. A time means the end of what it names: of that day, that second, that tenth "
+    "of a second. Needs the right `audit` instead of the usual one.",
+    "from": "The earlier moment, as `as_of` takes it.",
+    "to": "The later moment, as `as_of` takes it; now if not given.",
+    "read_history/ending_before": "An event's id, or `version:3`: the page ends just before it. "
+    "Not together with `starting_after`.",
+    "read_history/limit": "How many events to answer, 10 if not given. What is below 1 counts as "
+    "1, what is above 100 as 100.",
+    "read_history/starting_after": "An event's id, or `version:3`: the page starts just after it. "
+    "Not together with `ending_before`.",
     "list_customers/created": "Only customers created at this time in unix seconds, or within "
     "these bounds.",
     "list_customers/created.gt": "Created after this time.",
@@ -169,6 +205,12 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     **_AUDIT,
     "Address": "An address with its six keys always there.",
     **{f"Address.{key}": words for key, words in _LINES.items()},
+    "Change": "One leaf of a customer before and after an event.",
+    "Change.attribute": "The path of the leaf in the customer object, or in what that shows only "
+    "when expanded, as in `address.city`, `metadata.plan` or `tax.ip_address`. `deleted` is told "
+    "of a deletion.",
+    "Change.old": "The value before, null if there was none. Lists are replaced as a whole.",
+    "Change.new": "The value after, null if there is none.",
     "CustomField": "A name and a value printed on every invoice.",
     "CustomField.name": "The field's name.",
     "CustomField.value": "The field's value.",
@@ -204,6 +246,17 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "expanded.",
     "Customer.updated": "When the customer was last updated, in unix seconds. Absent before the "
     "first update.",
+    "CustomerDiff": "In what a customer differs from itself at an earlier moment.",
+    "CustomerDiff.object": "The kind of the object: always `customer_diff`.",
+    "CustomerDiff.changes": "The leaves that differ, in the order of their names.",
+    "CustomerDiff.customer": "The customer's id.",
+    "CustomerDiff.from": "The event that left the customer as it stood at the earlier moment.",
+    "CustomerDiff.livemode": "True in live mode, false in test mode.",
+    "CustomerDiff.to": "The event that left the customer as it stood at the later moment.",
+    "DiffSide": "The newest event that does not lie beyond a moment.",
+    "DiffSide.position": "Its place in the whole log, null if there was no customer yet.",
+    "DiffSide.time": "When it was recorded, null if there was no customer yet.",
+    "DiffSide.version": "Its place among the customer's events, 0 if there was no customer yet.",
     "DeletedCustomer": "What is left to see of a deleted customer.",
     "DeletedCustomer.id": "The customer's id.",
     "DeletedCustomer.object": "The kind of the object: always `customer`.",
@@ -218,6 +271,46 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "`shipping[address][line1]`.",
     "ErrorFields.reason": "The finer cause. More may be added.",
     "ErrorFields.type": "The family that clients make their exceptions of.",
+    "Event": "Something that happened to a customer. An event never changes and is never deleted.",
+    "Event.id": "The event's id, the same as in its message. Take it as opaque.",
+    "Event.object": "The kind of the object: always `event`.",
+    "Event.api_version": "The version in which `data` is rendered.",
+    "Event.created": "When it happened, in unix seconds.",
+    "Event.data": "What the event is about.",
+    "Event.livemode": "True in live mode, false in test mode.",
+    "Event.pending_webhooks": "How many webhooks have not received it yet; there are none.",
+    "Event.request": "The request that caused the event.",
+    "Event.type": "What happened.",
+    "EventData": "The customer with and before an event.",
+    "EventData.object": "The customer as it stood after the event; when it was deleted, as it was.",
+    "EventData.previous_attributes": "Only of `customer.updated`: the old values of what changed; "
+    "of objects only the keys that did, and null for a key of metadata that is new.",
+    "EventRequest": "The request that caused an event.",
+    "EventRequest.id": "The request's id, which was answered as `Request-Id`.",
+    "EventRequest.idempotency_key": "The idempotency key that it came with.",
+    "HistoryEntry": "One event in the life of a customer.",
+    "HistoryEntry.id": "The event's id.",
+    "HistoryEntry.object": "The kind of the object: always `history_entry`.",
+    "HistoryEntry.changes": "What changed, leaf by leaf, in the order of their names. A creation "
+    "tells every value from null.",
+    "HistoryEntry.customer": "The customer's id.",
+    "HistoryEntry.livemode": "True in live mode, false in test mode.",
+    "HistoryEntry.position": "The event's place in the whole log.",
+    "HistoryEntry.time": "When the event was recorded, to the microsecond, by the database's "
+    "clock. As `as_of` it names the customer right after this event.",
+    "HistoryEntry.type": "What happened.",
+    "HistoryEntry.version": "The event's place among the customer's events: 1, 2, 3 …",
+    "HistoryEntry.who": "Who asked for it.",
+    "HistoryEntry.why": "In which request, and for which reason.",
+    "Who": "Who asked for a change.",
+    "Who.client_address": "The network address that the request came from.",
+    "Who.key_id": "The id of the API key; never the key itself.",
+    "Who.key_kind": "The kind of the API key; null in events that are older than this was kept.",
+    "Who.key_name": "The name of the API key.",
+    "Why": "In which request a change was asked for, and why.",
+    "Why.idempotency_key": "The `Idempotency-Key` that was given, if one was.",
+    "Why.reason": "The `Chaching-Reason` that was given, if one was.",
+    "Why.request_id": "The `Request-Id` of the request.",
     "InvoiceSettings": "The defaults of a customer's invoices.",
     "InvoiceSettings.custom_fields": "Fields printed on every invoice.",
     "InvoiceSettings.default_payment_method": "The id of the PaymentMethod that pays for "

@@ -32,7 +32,7 @@ import msgspec
 
 from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Undecodable, customer_after
+from chaching.envelope import Position, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
@@ -91,8 +91,17 @@ class Lists:
             Unavailable: no answer in time.
             Overloaded: too many lists wait.
         """
-        tail = await self._tails.submit(whose)
+        tail = await self.tail(whose)
         return await self._pages.submit(_Asked(whose, walk, tail))
+
+    async def tail(self, whose: AccountMode) -> Tail:
+        """Return the customers of an account and mode that the read model may not have as they are.
+
+        Raises:
+            Unavailable: no answer in time.
+            Overloaded: too many lists wait.
+        """
+        return await self._tails.submit(whose)
 
     async def _read_tails(self, asked: Sequence[AccountMode]) -> Sequence[Tail | Exception]:
         tails = {whose: await _or_late(self._read_tail(whose)) for whose in dict.fromkeys(asked)}
@@ -111,7 +120,11 @@ class Lists:
                 unseen_events += 1
             if number % DECODED_AT_ONCE_MAX_EVENTS == 0:
                 await asyncio.sleep(0)  # let other requests in
-        return Tail(customers=customers, unseen_events=unseen_events)
+        return Tail(
+            customers=customers,
+            unseen_events=unseen_events,
+            applied=Position(rows[0]["checkpoint"]),
+        )
 
     async def _read_pages(self, asked: Sequence[_Asked]) -> Sequence[Page | Exception]:
         return [await _or_late(self._read_page(one)) for one in asked]

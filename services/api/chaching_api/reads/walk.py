@@ -18,6 +18,7 @@ import msgspec
 
 from chaching.domain.customer import Customer
 from chaching.domain.ids import CustomerId
+from chaching.envelope import START, Position
 from chaching_api.parameter_types import INT64_MAX
 from chaching_api.parameters import ListInput
 from chaching_api.places import Place
@@ -55,11 +56,13 @@ class Listed(msgspec.Struct, frozen=True):
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """The customers of an account and mode that the read model may not have as they are.
 
-    ``unseen_events`` are beyond the read model and not in here either.
+    ``unseen_events`` are beyond the read model and not in here either. ``applied`` is how far the
+    read model had come.
     """
 
     customers: Mapping[CustomerId, Customer] = {}
     unseen_events: int = 0
+    applied: Position = START
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

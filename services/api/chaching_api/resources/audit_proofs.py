@@ -18,11 +18,10 @@ from chaching.audit.entries import StoredEvent
 from chaching.audit.stored import event_at, tree_end
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Unavailable
-from chaching_api import parameters
+from chaching_api import proof_parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import bounded
-from chaching_api.errors import NoSuchEvent
-from chaching_api.parameters import ConsistencyInput
+from chaching_api.errors import NoSuchPosition
 from chaching_api.requests import Call, read_call
 
 AUDIT: Final = "audit"
@@ -46,7 +45,7 @@ class AuditProofs(msgspec.Struct, frozen=True, kw_only=True):
 
     async def checkpoint(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
-        parameters.read_checkpoint(call.tree)
+        proof_parameters.read_checkpoint(call.tree)
         kept = await self.checkpoints.newest()
         if kept is None:
             raise Unavailable("no checkpoint has been signed yet")
@@ -54,7 +53,7 @@ class AuditProofs(msgspec.Struct, frozen=True, kw_only=True):
 
     async def proof(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
-        event = await self._event(call, parameters.read_proof(call.tree))
+        event = await self._event(call, proof_parameters.read_proof(call.tree))
         kept = await self.checkpoints.of_size(event.position)
         if kept is None or kept.checkpoint.size < event.position:
             raise Unavailable("the event is under no signed checkpoint yet")
@@ -62,15 +61,15 @@ class AuditProofs(msgspec.Struct, frozen=True, kw_only=True):
 
     async def consistency(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
-        wanted: ConsistencyInput = parameters.read_consistency(call.tree)
+        wanted = proof_parameters.read_consistency(call.tree)
         end = await tree_end(self.database)
-        parameters.check_sizes(wanted, largest=end.size)
+        proof_parameters.check_sizes(wanted, largest=end.size)
         return _encode(await consistency_answer(self.database, wanted.start, wanted.end))
 
     async def _event(self, call: Call, position: int) -> StoredEvent:
         event = await event_at(self.database, position)
         if event is None or event.account != call.key.account:
-            raise NoSuchEvent(position)
+            raise NoSuchPosition(position)
         if event.livemode != call.key.livemode:
-            raise NoSuchEvent(position, similar_in=event.livemode)
+            raise NoSuchPosition(position, similar_in=event.livemode)
         return event

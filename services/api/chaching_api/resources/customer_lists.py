@@ -1,4 +1,7 @@
-"""``GET /v1/customers``: the customers of an account and mode, the newest first, page by page."""
+"""``GET /v1/customers``: the customers of an account and mode, the newest first, page by page.
+
+Also as of a moment of the past.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,35 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from chaching.domain.customer import NoSuchCustomer
+from chaching.domain.customer import Customer, NoSuchCustomer
 from chaching.domain.ids import CustomerId
-from chaching.envelope import StreamKey
+from chaching.envelope import StreamKey, decode_customers
+from chaching.eventstore.past import Recorded
 from chaching.eventstore.store import EventStore
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
 from chaching_api.errors import NoSuchCursor
-from chaching_api.parameters import ListInput
+from chaching_api.moments import LogMoment, refuse_future
+from chaching_api.parameters import AS_OF, ListInput
 from chaching_api.reads.lists import Lists
+from chaching_api.reads.past import Past
+from chaching_api.reads.past_lists import PastLists
 from chaching_api.reads.walk import Place, place_of, walk_of
-from chaching_api.requests import Call, is_customer_id, read_call
+from chaching_api.requests import (
+    AS_OF_HEADER,
+    AUDIT,
+    SHOWN_ID_CHARACTERS_MAX,
+    Call,
+    is_customer_id,
+    read_call,
+)
 from chaching_api.resources.elements import elements
+from chaching_api.resources.missing import missing_beside, other_mode
 
 READ: Final = "customers:read"
 URL: Final = "/v1/customers"
 LAG: Final = "Chaching-Projection-Lag"
-SHOWN_ID_CHARACTERS_MAX: Final = 255
 
 
 class _ListObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,14 +56,19 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
 
     authenticator: Authenticator
     lists: Lists
+    past: Past
+    past_lists: PastLists
     store: EventStore
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get(URL, bounded(self.list), allow_head=False)]
 
     async def list(self, request: web.Request) -> bytes | Answer:
-        call = await read_call(request, self.authenticator, READ)
+        call = await read_call(request, self.authenticator, READ, instead={AS_OF: AUDIT})
         wanted = parameters.read_list(call.tree)
+        refuse_future(wanted.as_of, call.at, AS_OF)
+        if wanted.as_of is not None:
+            return await self._as_of(call, wanted, wanted.as_of)
         walk = walk_of(wanted, await self._cursor(call, wanted))
         page = await self.lists.page((call.key.account, call.key.livemode), walk)
         data = await elements(self.store, call, page.customers, wanted.expand)
@@ -58,27 +77,40 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
             return Answer(body=body, headers={LAG: f"{page.unseen_events}"})
         return body
 
-    async def _cursor(self, call: Call, wanted: ListInput) -> Place | None:
+    async def _as_of(self, call: Call, wanted: ListInput, moment: LogMoment) -> Answer:
+        """Answer as a list did at a moment, and say in a header as of which position that is."""
+        then = await self.past.log_at(moment, AS_OF)
+        walk = walk_of(wanted, await self._cursor(call, wanted, then))
+        page = await self.past_lists.page((call.key.account, call.key.livemode), walk, then)
+        data = await elements(self.store, call, page.customers, wanted.expand)
+        body = _encode(_ListObject(data=data, has_more=page.has_more))
+        return Answer(body=body, headers={AS_OF_HEADER: f"position:{then.position}"})
+
+    async def _cursor(
+        self, call: Call, wanted: ListInput, then: Recorded | None = None
+    ) -> Place | None:
         """Return where the customer stands, deleted or not, that a list is to go on from."""
         if wanted.starting_after is not None:
-            return await self._place(call, wanted.starting_after, "starting_after")
+            return await self._place(call, wanted.starting_after, "starting_after", then)
         if wanted.ending_before is not None:
-            return await self._place(call, wanted.ending_before, "ending_before")
+            return await self._place(call, wanted.ending_before, "ending_before", then)
         return None
 
-    async def _place(self, call: Call, text: str, param: str) -> Place:
+    async def _place(self, call: Call, text: str, param: str, then: Recorded | None) -> Place:
         if not is_customer_id(text):
             raise _no_such_cursor(NoSuchCustomer(text[:SHOWN_ID_CHARACTERS_MAX]), param)
         key = call.stream(CustomerId(text))
-        state = (await self.store.load(key)).state
+        state = await self._state(key, then)
         if state is None:
-            raise _no_such_cursor(await self._missing(key), param)
+            exists = await self._state(other_mode(key), then) is not None
+            raise _no_such_cursor(missing_beside(key, exists=exists), param)
         return place_of(state)
 
-    async def _missing(self, key: StreamKey) -> NoSuchCustomer:
-        other = StreamKey(key.account, not key.livemode, key.id)
-        exists = (await self.store.load(other)).state is not None
-        return NoSuchCustomer(key.id, similar_in=other.livemode if exists else None)
+    async def _state(self, key: StreamKey, then: Recorded | None) -> Customer | None:
+        if then is None:
+            return (await self.store.load(key)).state
+        event = await self.past.newest_at(key, then.position)
+        return None if event is None else decode_customers([event])[0]
 
 
 def _no_such_cursor(missing: NoSuchCustomer, param: str) -> NoSuchCursor:

@@ -1,4 +1,4 @@
-"""``/v1/customers``: create, update, retrieve, delete."""
+"""``/v1/customers``: create, update, retrieve (also as of a moment of the past), delete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chaching.domain.customer import (
 )
 from chaching.domain.customer_object import render
 from chaching.domain.ids import CustomerId
-from chaching.envelope import StreamKey
+from chaching.envelope import StreamKey, decode_customers
 from chaching.eventstore.store import EventStore
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
@@ -28,9 +28,12 @@ from chaching_api.boundary import Answer, bounded
 from chaching_api.execute import Asked, Executed, Executor
 from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
-from chaching_api.parameters import CreateInput
+from chaching_api.moments import AtVersion, Moment, refuse_future
+from chaching_api.parameters import AS_OF, CreateInput
+from chaching_api.reads.past import Past
 from chaching_api.reads.retrieve import Retrieve
-from chaching_api.requests import Call, is_customer_id, read_call
+from chaching_api.requests import AS_OF_HEADER, AUDIT, Call, customer_id_of, read_call
+from chaching_api.resources.missing import missing, missing_beside, other_mode
 
 READ: Final = "customers:read"
 WRITE: Final = "customers:write"
@@ -43,6 +46,7 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     executor: Executor
     retrieve_customer: Retrieve
+    past: Past
     store: EventStore
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,24 +69,27 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         given = parameters.read_update(
             call.tree, livemode=call.key.livemode, at=call.at, new_id=new_id
         )
-        customer_id = _customer_id(request)
+        customer_id = customer_id_of(request)
         command = UpdateCustomer(id=customer_id, at=call.at, details=given.details)
         return _answer(await self._execute(call, command, given.expand))
 
-    async def retrieve(self, request: web.Request) -> bytes:
-        call = await read_call(request, self.authenticator, READ)
-        expand = parameters.read_expand_only(call.tree)
-        customer_id = _customer_id(request)
-        key = call.stream(customer_id)
+    async def retrieve(self, request: web.Request) -> bytes | Answer:
+        call = await read_call(request, self.authenticator, READ, instead={AS_OF: AUDIT})
+        wanted = parameters.read_retrieve(call.tree)
+        refuse_future(wanted.as_of, call.at, AS_OF)
+        key = call.stream(customer_id_of(request))
+        if wanted.as_of is not None:
+            return await self._as_of(key, wanted.as_of, wanted.expand)
+        expand = wanted.expand
         body = await (self._expanded(key, expand) if expand else self._retrieve(key))
         if body is None:
-            raise await self._missing(call, customer_id)
+            raise await missing(self.store, key)
         return body
 
     async def delete(self, request: web.Request) -> bytes | Answer:
         call = await read_call(request, self.authenticator, WRITE)
         parameters.read_nothing(call.tree)
-        customer_id = _customer_id(request)
+        customer_id = customer_id_of(request)
         return _answer(await self._execute(call, DeleteCustomer(id=customer_id, at=call.at)))
 
     async def _create(self, call: Call, given: CreateInput) -> Executed:
@@ -108,7 +115,7 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return await self.executor.execute(_asked(call, command, expand))
         except NoSuchCustomer as rejected:
-            raise await self._missing(call, command.id) from rejected
+            raise await missing(self.store, call.stream(command.id)) from rejected
 
     async def _retrieve(self, key: StreamKey) -> bytes | None:
         return await self.retrieve_customer.retrieve(key)
@@ -118,18 +125,22 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         customer = (await self.store.load(key)).state
         return None if customer is None else render_expanded(customer, expand)
 
-    async def _missing(self, call: Call, customer_id: CustomerId) -> NoSuchCustomer:
-        here = call.key.livemode
-        other = StreamKey(call.key.account, not here, customer_id)
-        loaded = await self.store.load(other)
-        return NoSuchCustomer(customer_id, similar_in=None if loaded.state is None else not here)
+    async def _as_of(self, key: StreamKey, moment: Moment, expand: Sequence[str]) -> Answer:
+        """Answer as a retrieve did at a moment, and say in a header which version that was."""
+        event = await self.past.event_at(key, moment, AS_OF)
+        if event is None:
+            raise await self._missing_at(key, moment)
+        [customer] = decode_customers([event])
+        return Answer(
+            body=render_expanded(customer, expand) if expand else render(customer),
+            headers={AS_OF_HEADER: f"version:{event.version}"},
+        )
 
-
-def _customer_id(request: web.Request) -> CustomerId:
-    customer_id = request.match_info["customer"]
-    if not is_customer_id(customer_id):
-        raise NoSuchCustomer(customer_id[:255])
-    return CustomerId(customer_id)
+    async def _missing_at(self, key: StreamKey, moment: Moment) -> NoSuchCustomer:
+        # versions are of one customer, and the other mode's is another
+        then = None if isinstance(moment, AtVersion) else moment
+        other = await self.past.event_at(other_mode(key), then, AS_OF)
+        return missing_beside(key, exists=other is not None)
 
 
 def _asked(call: Call, command: Command, expand: Sequence[str]) -> Asked:

@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 
-from chaching.broker.messages import CUSTOMER_DELETED, EventMessage
+from chaching.broker.messages import EventMessage
 from chaching.domain.customer_object import DeletedCustomerObject
 from chaching.envelope import Position, StreamKey, Undecodable, Version
+from chaching.public_event import CUSTOMER_DELETED
 
 NOTHING_ATTACHED: Final = "{}"
 INT64_MAX: Final = 2**63 - 1

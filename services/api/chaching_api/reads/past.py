@@ -1,0 +1,177 @@
+"""How a customer stood, and what happened to it: answered from the log alone.
+
+A moment becomes one event, the newest that does not lie beyond it, and that event's state is what
+a retrieve answered then. Which one it is costs a few look-ups by key however long log and stream
+are: positions and versions have no gaps, so times and positions are found by halving.
+
+A page of a history is a range of versions. It is read in chunks and ends early when its events are
+large, so what one request holds in memory has a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+import msgspec
+
+from chaching.envelope import (
+    NO_VERSION,
+    START,
+    Position,
+    RecordedEvent,
+    StreamKey,
+    Version,
+)
+from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.store import EventStore
+from chaching_api.errors import Malformed, NoSuchCursor
+from chaching_api.event_parameters import HistoryInput
+from chaching_api.moments import AtPosition, AtVersion, LogMoment, Moment, Until
+from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
+
+HISTORY_CHUNK_MAX_EVENTS: Final = 20
+HISTORY_PAGE_MAX_BYTES: Final = 4 * 1024 * 1024
+VERSION_CURSOR: Final = "version:"
+CURSOR_DIGITS_MAX: Final = 9
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Events of one customer in order, and whether there are more in the page's direction."""
+
+    events: list[RecordedEvent]
+    has_more: bool
+
+
+class Past:
+    """Answers from one log, of which ``events`` tells how it stood."""
+
+    def __init__(self, store: EventStore, events: PastEvents) -> None:
+        self._store = store
+        self._events = events
+
+    async def event_at(
+        self, key: StreamKey, moment: Moment | None, param: str
+    ) -> RecordedEvent | None:
+        """Return the event that left a customer as it stood at a moment, None: it was not there.
+
+        Without a moment it is the newest event.
+
+        Raises:
+            Malformed: there is no such version or position yet; ``param`` named it.
+            Unavailable: no answer in time.
+        """
+        if moment is None:
+            return await self._at_version(key, (await self._store.load(key)).version)
+        if isinstance(moment, AtVersion):
+            return await self._at_named_version(key, moment.version, param)
+        return await self.newest_at(key, (await self.log_at(moment, param)).position)
+
+    async def log_at(self, moment: LogMoment, param: str) -> Recorded:
+        """Return where the log stood at a moment; raises as ``event_at``."""
+        match moment:
+            case Until(end=end):
+                return await self._events.newest_before(end)
+            case AtPosition(position=position):
+                return await self._at_position(position, param)
+            case _:
+                assert_never(moment)
+
+    async def newest_at(self, key: StreamKey, position: Position) -> RecordedEvent | None:
+        """Return a customer's newest event that is not beyond a position; raises Unavailable."""
+        found = await self._events.read_newest_at([key], position)
+        return found[0] if found else None
+
+    async def page(self, key: StreamKey, wanted: HistoryInput) -> HistoryPage | None:
+        """Return a page of what happened to a customer, None: there never was one.
+
+        Raises:
+            NoSuchCursor: a cursor is none of this customer's events.
+            Unavailable: no answer in time.
+        """
+        newest = (await self._store.load(key)).version
+        if newest == NO_VERSION:
+            return None
+        if wanted.ending_before is not None:
+            end = await self._cursor(key, newest, wanted.ending_before, "ending_before")
+            first = max(1, end - wanted.limit)
+            events = await self._read(key, first, end - 1, backwards=True)
+            return HistoryPage(events, has_more=bool(events) and events[0].version > 1)
+        start = NO_VERSION
+        if wanted.starting_after is not None:
+            start = await self._cursor(key, newest, wanted.starting_after, "starting_after")
+        last = min(newest, start + wanted.limit)
+        events = await self._read(key, start + 1, last, backwards=False)
+        return HistoryPage(events, has_more=bool(events) and events[-1].version < newest)
+
+    async def _read(
+        self, key: StreamKey, first: int, last: int, *, backwards: bool
+    ) -> list[RecordedEvent]:
+        events: list[RecordedEvent] = []
+        size_bytes = 0
+        for start, end in _chunks(first, last, backwards=backwards):
+            chunk = await self._store.read_stream(key, Version(start - 1), end - start + 1)
+            events += chunk
+            size_bytes += sum(_size_bytes(event) for event in chunk)
+            if size_bytes >= HISTORY_PAGE_MAX_BYTES:
+                break
+        return sorted(events, key=_version)
+
+    async def _cursor(self, key: StreamKey, newest: Version, text: str, param: str) -> Version:
+        """Return the version of the event that a cursor names."""
+        digits = text.removeprefix(VERSION_CURSOR)
+        if digits != text and digits.isascii() and digits.isdigit():
+            if len(digits) <= CURSOR_DIGITS_MAX and 1 <= int(digits) <= newest:
+                return Version(int(digits))
+        elif (version := await self._events.find_version(key, text)) is not None:
+            return version
+        raise NoSuchCursor(
+            f"No such event of this customer: '{shortened(text, SHOWN_NAME_CHARACTERS_MAX)}'",
+            param=param,
+        )
+
+    async def _at_version(self, key: StreamKey, version: Version) -> RecordedEvent | None:
+        if version == NO_VERSION:
+            return None
+        found = await self._store.read_stream(key, Version(version - 1), 1)
+        return found[0] if found else None
+
+    async def _at_named_version(
+        self, key: StreamKey, version: Version, param: str
+    ) -> RecordedEvent | None:
+        found = await self._at_version(key, version)
+        if found is None and version != NO_VERSION:
+            newest = (await self._store.load(key)).version
+            if newest != NO_VERSION:
+                raise Malformed(
+                    f"Invalid {param}: {key.id} has no version {version}; its newest is {newest}",
+                    param=param,
+                )
+        return found
+
+    async def _at_position(self, position: Position, param: str) -> Recorded:
+        if position == START:
+            return Recorded(START, None)
+        found = await self._store.read_all(Position(position - 1), 1)
+        if not found:
+            raise Malformed(f"Invalid {param}: there is no position {position} yet", param=param)
+        return Recorded(position, found[0].recorded_at)
+
+
+def _chunks(first: int, last: int, *, backwards: bool) -> Iterator[tuple[int, int]]:
+    """Yield the first and last versions of the chunks of a range, from one end or the other."""
+    step = HISTORY_CHUNK_MAX_EVENTS
+    if backwards:
+        for end in range(last, first - 1, -step):
+            yield max(first, end - step + 1), end
+    else:
+        for start in range(first, last + 1, step):
+            yield start, min(last, start + step - 1)
+
+
+def _size_bytes(event: RecordedEvent) -> int:
+    return len(event.payload) + len(event.state or "")
+
+
+def _version(event: RecordedEvent) -> int:
+    return event.version

@@ -1,0 +1,148 @@
+"""`chaching audit replay`: the life of a customer, event by event."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import click
+import msgspec
+
+from chaching import envelope
+from chaching.cli.options import MODES, checked_account, database_url
+from chaching.cli.output import FORMATS, printable, printable_json, wants_color
+from chaching.domain.changes import Change
+from chaching.domain.customer_object import render
+from chaching.domain.ids import Mode, mode_of
+from chaching.envelope import NO_VERSION, RecordedEvent, StreamKey
+from chaching.eventstore.database import Database
+from chaching.eventstore.past import PastEvents
+from chaching.eventstore.store import EventStore
+from chaching.history import HistoryEntry, Who, entry_of
+from chaching.local.errors import LocalError
+from chaching.local.places import data_dir
+
+READ_MAX_EVENTS: Final = 100
+NAMED_MAX_STREAMS: Final = 10
+SESSIONS_MAX: Final = 1
+TYPE_COLORS: Final = {
+    "customer.created": "green",
+    "customer.updated": "yellow",
+    "customer.deleted": "red",
+}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One line for a machine: an entry of the history, and the customer right after it."""
+
+    account: str
+    entry: HistoryEntry
+    object: msgspec.Raw
+
+
+@click.command("replay")
+@click.argument("customer")
+@click.option("--account", callback=checked_account, help="needed when several have this id")
+@click.option("--mode", type=MODES, help="needed when both modes have this id")
+@click.option(
+    "--format",
+    "form",
+    type=FORMATS,
+    default="text",
+    show_default=True,
+    help="json: one object a line, each with the customer after the event",
+)
+@click.option("--color/--no-color", default=None, help="else on a terminal, unless NO_COLOR is set")
+def replay(
+    customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool | None
+) -> None:
+    """Tell the life of CUSTOMER step by step, from the log alone."""
+    url = database_url(data_dir())
+    asyncio.run(_replay(url, customer, account, mode, form, wants_color(color)))
+
+
+async def _replay(
+    url: str, customer: str, account: str | None, mode: Mode | None, form: str, color: bool | None
+) -> None:
+    database = Database(url, name="audit", sessions_max=SESSIONS_MAX)
+    await database.open()
+    try:
+        key = await _named(database, customer, account, mode)
+        if form == "text":
+            click.echo(f"{key.id} of {key.account}, {mode_of(livemode=key.livemode)} mode")
+        async for event in _events(database, key):
+            if form == "json":
+                click.echo(msgspec.json.encode(_step(event)))
+            else:
+                click.echo(_told(entry_of(event)), color=color)
+            sys.stdout.flush()
+    finally:
+        await database.close()
+
+
+async def _named(
+    database: Database, customer: str, account: str | None, mode: Mode | None
+) -> StreamKey:
+    """Return the one customer that is meant."""
+    livemode = None if mode is None else mode == "live"
+    found = await PastEvents(database).find_streams(
+        customer, account=account, livemode=livemode, limit=NAMED_MAX_STREAMS
+    )
+    if not found:
+        raise LocalError(f"the log has no customer {customer!r} there")
+    if len(found) > 1:
+        places = ", ".join(f"{k.account} ({mode_of(livemode=k.livemode)})" for k in found)
+        raise LocalError(f"several have the id {customer}: {places}; say --account and --mode")
+    return found[0]
+
+
+async def _events(database: Database, key: StreamKey) -> AsyncGenerator[RecordedEvent]:
+    store, version = EventStore(database), NO_VERSION
+    while events := await store.read_stream(key, version, READ_MAX_EVENTS):
+        for event in events:
+            yield event
+        version = events[-1].version
+
+
+def _step(event: RecordedEvent) -> Step:
+    [customer] = envelope.decode_customers([event])
+    return Step(
+        account=event.key.account, entry=entry_of(event), object=msgspec.Raw(render(customer))
+    )
+
+
+def _told(entry: HistoryEntry) -> str:
+    """Return the lines that tell a person of an event."""
+    title = click.style(entry.type, fg=TYPE_COLORS.get(entry.type), bold=True)
+    why = entry.why
+    lines = [
+        "",
+        f"{title}  version {entry.version}, position {entry.position}, {entry.time}",
+        f"  by {_by(entry.who)}",
+        f"  in {why.request_id}{_idempotency(why.idempotency_key)}",
+    ]
+    if why.reason is not None:
+        lines.append(f"  because: {printable(why.reason)}")
+    width = max((len(printable(change.attribute)) for change in entry.changes), default=0)
+    return "\n".join([*lines, *(_line(change, width) for change in entry.changes)])
+
+
+def _by(who: Who) -> str:
+    if who.key_id is None:
+        return "an unknown key"
+    name = printable(who.key_name or "a key without a name")
+    return f"{name} ({who.key_kind or 'of unknown kind'}, {who.key_id}) from {who.client_address}"
+
+
+def _idempotency(key: str | None) -> str:
+    return "" if key is None else f", idempotency key {printable(key)}"
+
+
+def _line(change: Change, width: int) -> str:
+    name = printable(change.attribute).ljust(width)
+    if change.old is None:
+        return click.style(f"  + {name}  {printable_json(change.new)}", fg="green")
+    if change.new is None:
+        return click.style(f"  - {name}  {printable_json(change.old)}", fg="red")
+    old, new = printable_json(change.old), printable_json(change.new)
+    return click.style(f"  ~ {name}  {old} \N{RIGHTWARDS ARROW} {new}", fg="yellow")

@@ -1,0 +1,103 @@
+"""The part of the log that a reader asks for, and where in the log an instant lies.
+
+A selection is read range by range. A range that is looked through for what few events fit has at
+most ``RANGE_MAX_POSITIONS``, so that no statement takes long however rare they are; one customer's
+events are found by the index of streams, whatever the range. The reader's place moves with every
+answer: behind the last event that came, or, when none came, behind the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from chaching.domain.ids import AccountId, CustomerId
+from chaching.envelope import Position, RecordedEvent
+from chaching.eventstore.database import Database
+from chaching.eventstore.statements import statement
+from chaching.eventstore.store import READ_BATCH_MAX_BYTES, recorded_event
+
+RANGE_MAX_POSITIONS: Final = 20_000
+SELECTED_BATCH_MAX_EVENTS: Final = 500
+
+_READ_SELECTED: Final = statement("chaching.eventstore", "read_selected")
+_READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_selected_of_customer")
+_MAY_READ_LOG: Final = statement("chaching.eventstore", "may_read_log")
+_POSITION_AT: Final = statement("chaching.eventstore", "position_at")
+
+
+class LogUnreadable(Exception):  # noqa: N818 - says what the log is
+    """The database has no log that its user may read; the message is one line for a person."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a reader wants; None means all. ``types`` are those of the log."""
+
+    types: tuple[str, ...] | None = None
+    account: AccountId | None = None
+    livemode: bool | None = None
+    customer: CustomerId | None = None
+
+
+EVERYTHING: Final = Selection()
+
+
+class Selected(msgspec.Struct, frozen=True):
+    """Events in order, and the position up to which there is no other one that fits."""
+
+    events: Sequence[RecordedEvent]
+    reached: Position
+
+
+async def expect_readable(database: Database) -> None:
+    """Look whether there is a log and whether it may be read.
+
+    Raises:
+        LogUnreadable: there is none, or the database's user may not read it.
+        Unavailable: no answer in time.
+    """
+    [row] = await database.fetch(_MAY_READ_LOG)
+    if not row["is_there"]:
+        raise LogUnreadable("the database has no log: run `chaching migrate`")
+    if not row["may"]:
+        raise LogUnreadable("this database user may not read the log: chaching_relay may")
+
+
+async def read_selected(
+    database: Database,
+    selection: Selection,
+    after: Position,
+    up_to: Position,
+    limit: int = SELECTED_BATCH_MAX_EVENTS,
+) -> Selected:
+    """Return the next events of a selection after a position that is before ``up_to``.
+
+    ``up_to`` is at most the head: what is reached there must not fill up later. The events are at
+    most ``limit``, and fewer when they are large or rare.
+
+    Raises:
+        Unavailable: no answer in time.
+    """
+    by_customer = selection.customer is not None
+    last = up_to if by_customer else min(up_to, Position(after + RANGE_MAX_POSITIONS))
+    types = None if selection.types is None else list(selection.types)
+    rows = await database.fetch(
+        _READ_OF_CUSTOMER if by_customer else _READ_SELECTED,
+        *(after, last, limit, READ_BATCH_MAX_BYTES, types, selection.account, selection.livemode),
+        *((selection.customer,) if by_customer else ()),
+    )
+    events = [recorded_event(row) for row in rows]
+    return Selected(events, events[-1].position if events else last)
+
+
+async def position_at(database: Database, instant: datetime) -> Position:
+    """Return the first position recorded at an instant or later, else the head's successor.
+
+    Raises:
+        Unavailable: no answer in time.
+    """
+    [row] = await database.fetch(_POSITION_AT, instant)
+    return Position(row["position"])

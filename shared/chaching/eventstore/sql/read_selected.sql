@@ -1,0 +1,27 @@
+-- purpose: the events of a range of the log that a reader selects, as far as a number of bytes goes
+-- parameters: $1 bigint after position, $2 bigint up to and with position, $3 bigint limit,
+--   $4 bigint bytes of payloads and states after which no further event is begun,
+--   $5 text[] types or null for all, $6 text account or null for all,
+--   $7 boolean livemode or null for both
+-- result: the columns of event_store.events but invoice_prefix
+SELECT position, account, livemode, stream, version, previous_position, event_id, type,
+       schema_version, payload, state, metadata, recorded_at
+FROM (
+    SELECT e.*,
+           sum(octet_length(e.payload::text) + coalesce(octet_length(e.state::text), 0)) OVER (
+               ORDER BY e.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ) AS bytes_before
+    FROM (
+        SELECT position, account, livemode, stream, version, previous_position, event_id, type,
+               schema_version, payload, state, metadata, recorded_at
+        FROM event_store.events
+        WHERE position > $1 AND position <= $2
+          AND ($5::text[] IS NULL OR type = ANY ($5))
+          AND ($6::text IS NULL OR account = $6)
+          AND ($7::boolean IS NULL OR livemode = $7)
+        ORDER BY position
+        LIMIT $3
+    ) AS e
+) AS weighed
+WHERE coalesce(bytes_before, 0) < $4
+ORDER BY position

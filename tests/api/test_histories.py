@@ -1,0 +1,59 @@
+"""As of every version, position and time, random customers are what was answered at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import pytest
+from tests.support.histories import live_through, run
+
+from chaching.eventstore import past as past_module
+from chaching.eventstore import store as store_module
+from chaching.eventstore.database import Database
+from chaching.eventstore.statements import statement
+from chaching_api.errors import Malformed
+
+# make audit lives through a thousand
+HISTORIES: Final = 100
+FEW: Final = 30
+
+
+def test_random_customers_are_at_every_moment_what_was_answered_then(database_url: str) -> None:
+    def test(database: Database, runner: asyncio.Runner) -> None:
+        assert live_through(database, runner, HISTORIES) >= HISTORIES
+
+    run(database_url, test)
+
+
+# --- Planted bugs -------------------------------------------------------------------------------
+
+PLANTS: Final = {
+    "one too early": ("read_newest_at", "looked.position <= $4", "looked.position < $4"),
+    "one too late": ("read_newest_at", "looked.position <= $4", "looked.position <= $4 + 1"),
+    "the version before": ("read_stream", "version > $4", "version >= $4"),
+    "any mode": ("read_newest_at", ".livemode = wanted.livemode", ".livemode IS NOT NULL"),
+    "any account": ("read_newest_at", ".account = wanted.account", ".account IS NOT NULL"),
+    "times too early": (
+        "position_before",
+        "recorded_at < $1",
+        "recorded_at < $1::timestamptz - interval '1 microsecond'",
+    ),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_log_that_is_read_wrongly_is_found_out(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, plant: str
+) -> None:
+    name, old, new = PLANTS[plant]
+    sql = statement("chaching.eventstore", name)
+    assert old in sql
+    module = store_module if name == "read_stream" else past_module
+    monkeypatch.setattr(module, f"_{name.upper()}", sql.replace(old, new))
+
+    def test(database: Database, runner: asyncio.Runner) -> None:
+        with pytest.raises((AssertionError, Malformed)):
+            live_through(database, runner, FEW, shrinking=False)
+
+    run(database_url, test)
