@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPMethod
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tests.support.gateways import Answer, Client
 
@@ -34,7 +35,16 @@ async def retrieved(client: Client, event_id: str, query: str = "") -> Answer:
     return await client.send(HTTPMethod.GET, f"{EVENTS}/{event_id}{query}")
 
 
-async def pages_down(client: Client, query: str, start: str = "") -> list[list[str]]:
+async def nothing() -> None:
+    """What happens between two pages if nothing is said."""
+
+
+Between: TypeAlias = Callable[[], Awaitable[object]]
+
+
+async def pages_down(
+    client: Client, query: str, start: str = "", between: Between = nothing
+) -> list[list[str]]:
     """Walk to the oldest, from the newest or from an event; return the ids of each page."""
     pages: list[list[str]] = []
     cursor = f"&starting_after={start}" if start else ""
@@ -44,9 +54,12 @@ async def pages_down(client: Client, query: str, start: str = "") -> list[list[s
         if not answer.json["has_more"]:
             return pages
         cursor = f"&starting_after={pages[-1][-1]}"
+        await between()
 
 
-async def pages_up(client: Client, query: str, start: str) -> list[list[str]]:
+async def pages_up(
+    client: Client, query: str, start: str, between: Between = nothing
+) -> list[list[str]]:
     """Walk from an event to the newest; return the ids of each page, each the newest first."""
     pages: list[list[str]] = []
     cursor = start
@@ -56,3 +69,4 @@ async def pages_up(client: Client, query: str, start: str) -> list[list[str]]:
         if not answer.json["has_more"]:
             return pages
         cursor = pages[-1][0]
+        await between()

@@ -195,9 +195,7 @@ async def test_a_gateway_seals_what_is_complete_by_itself(
     await append_happenings(store, Happening(seed=3), 2 * BLOCK + 1)
 
     async def is_sealed() -> bool:
-        [row] = await database.fetch(
-            "SELECT position FROM event_store.checkpoints WHERE name = 'event_blocks'"
-        )
+        [row] = await database.fetch("SELECT position FROM event_store.seal")
         sealed: int = row["position"]
         return sealed == 2 * BLOCK
 

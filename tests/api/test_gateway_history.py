@@ -257,6 +257,23 @@ async def test_large_events_make_short_pages_that_go_on(
     assert await walked(auditor, "limit=5", down=False) == [[5, 6, 7], [2, 3, 4], [1]]
 
 
+async def test_ids_that_tell_their_version_are_cursors_too(client: Client, auditor: Client) -> None:
+    made = [(await client.create()).json["id"] for _ in range(2)]
+    for customer_id in made:
+        await client.update(customer_id, "balance=1")
+    first, second = await entries(auditor, made[0])
+    assert len(first["id"]) > len("evt_") + 14
+    page = await entries(auditor, made[0], f"starting_after={first['id']}")
+    assert [entry["id"] for entry in page] == [second["id"]]
+    page = await entries(auditor, made[0], f"ending_before={second['id']}")
+    assert [entry["id"] for entry in page] == [first["id"]]
+    forged = first["id"][:-2] + "00" + first["id"][-1]
+    [other, _] = await entries(auditor, made[1])
+    for wrong in (forged, other["id"], first["id"][:-1] + "9"):
+        refused = await history(auditor, made[0], f"starting_after={wrong}")
+        assert (refused.status, refused.error["param"]) == (400, "starting_after"), wrong
+
+
 @pytest.mark.parametrize("param", ["starting_after", "ending_before"])
 async def test_a_cursor_that_is_no_event_of_the_customer_is_refused(
     client: Client, auditor: Client, param: str

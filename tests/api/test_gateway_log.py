@@ -64,6 +64,10 @@ async def test_the_log_tells_of_every_request_and_of_no_person(
             await client.send("POST", url, f'{{"{CANARY}":', content_type="application/json"),
             await client.send("POST", url, "", headers={"Stripe-Version": CANARY}),
             await client.send("POST", url, "", headers={"Idempotency-Key": CANARY}),
+            await client.send("POST", url, "balance=1", headers={"Chaching-Reason": CANARY}),
+            await client.send("POST", url, "", headers={"Chaching-Reason": CANARY * 99}),
+            await client.send("GET", f"{url}?as_of={CANARY}"),
+            await client.send("GET", f"{url}/history?starting_after={CANARY}"),
             await client.having(f"sk_test_{CANARY}").send("GET", url),
             await client.having(CANARY).send("GET", url),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.past import PastEvents, Recorded
 from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, ProjectionBehind
+from chaching_api.moments import CLOCKS_APART_MAX_S
 from chaching_api.parameter_tables import Seconds
 from chaching_api.parameters import ListInput
 from chaching_api.places import Place
@@ -331,3 +333,14 @@ async def test_those_who_came_after_are_not_walked_past(
     for position in (1, 5, 12):
         found = await reading.page(WHOSE, newest_first(1), at(log, position))
         assert [one.place.id for one in found.customers] == [f"cus_{position - 1:02}"]
+
+
+async def test_a_gateways_clock_may_be_ahead_of_the_databases(
+    store: EventStore, projected: Projected, reading: PastLists
+) -> None:
+    ahead = int(datetime.now(UTC).timestamp()) + CLOCKS_APART_MAX_S
+    await Customers(store).add("cus_1", at=ahead)
+    await projected.but()
+    log = await whole_log(store)
+    found = await reading.page(WHOSE, newest_first(10), at(log, 1))
+    assert [one.place for one in found.customers] == [Place(ahead, "cus_1")]

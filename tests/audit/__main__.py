@@ -119,7 +119,7 @@ async def compares(database_url: str, database: Database) -> bool:
 
 def tell(progress: Progress, workers: int) -> None:
     say(
-        f"{progress.events:,} events compared with the rows by {workers} workers: "
+        f"{progress.events:,} events compared with the rows, workers {workers}: "
         f"{progress.events_per_s:,} events/s, differences: {progress.difference_count}"
     )
 

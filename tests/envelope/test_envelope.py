@@ -47,6 +47,8 @@ metadatas = st.builds(
     client_address=texts,
     idempotency_key=texts,
     traceparent=texts,
+    key_kind=texts,
+    reason=texts,
 )
 
 

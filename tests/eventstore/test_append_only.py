@@ -40,6 +40,7 @@ GRANTED: Final = {
     ("chaching_gateway", "event_store.events"): {"SELECT"},
     ("chaching_gateway", "event_store.idempotency_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.log_head"): {"SELECT"},
+    ("chaching_gateway", "event_store.seal"): {"SELECT"},
     ("chaching_gateway", "read_model.customers"): {"SELECT"},
     ("chaching_gateway", "read_model.parked_streams"): {"SELECT"},
     ("chaching_gateway", "read_model.search_entries"): {"SELECT"},
@@ -76,14 +77,9 @@ SCHEMAS: Final = {
     ("chaching_relay", "event_store"),
     ("chaching_relay", "schema_history"),
 }
+SEAL: Final = statement("chaching.eventstore", "seal_blocks")
 LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
-CHECKPOINTS: Final = (
-    "audit",
-    "event_blocks",
-    "projection.customers",
-    "projection.search",
-    "relay",
-)
+CHECKPOINTS: Final = ("audit", "projection.customers", "projection.search", "relay")
 
 
 @asynccontextmanager
@@ -277,6 +273,21 @@ async def test_the_gateway_appends_through_the_function_only(database: Database)
         assert await append_batch(session, item("cus_1")) == [appended(1, 1)]
         rows = await session.fetch("SELECT position FROM event_store.events")
         assert [row[0] for row in rows] == [1]
+
+
+async def test_the_gateway_seals_blocks_and_cannot_write_them_itself(database: Database) -> None:
+    await append_batch(database, *(item(f"cus_{number}") for number in range(1_000)))
+    async with acting_as(database, "chaching_gateway") as session:
+        assert (await session.fetch(SEAL, 5))[0]["sealed"] == 1
+        rows = await session.fetch("SELECT cardinality(offsets) FROM event_store.event_blocks")
+        assert [row[0] for row in rows] == [1_000]
+    for sql in (
+        "INSERT INTO event_store.event_blocks VALUES ('acct_1', false, 'a', 1, '{1}')",
+        "UPDATE event_store.event_blocks SET offsets = '{}'",
+        "DELETE FROM event_store.event_blocks",
+        "UPDATE event_store.seal SET position = 0",
+    ):
+        await refused(database, "chaching_gateway", sql)
 
 
 @pytest.mark.parametrize("role", ["chaching_auditor", "chaching_relay", "chaching_projector"])

@@ -62,9 +62,7 @@ def finding(keyed: Database) -> EventLookups:
 
 
 async def sealed_up_to(database: Database) -> int:
-    [row] = await database.fetch(
-        "SELECT position FROM event_store.checkpoints WHERE name = 'event_blocks'"
-    )
+    [row] = await database.fetch("SELECT position FROM event_store.seal")
     position: int = row["position"]
     return position
 
@@ -193,7 +191,7 @@ async def test_where_nothing_is_to_be_sealed_nothing_is_written(
 ) -> None:
     await append_happenings(store, Happening(seed=7), BLOCK + 1)
     assert await finding.seal() == 1
-    row_of = "SELECT c.xmin::text, c.xmax::text, c.ctid::text FROM event_store.checkpoints AS c"
+    row_of = "SELECT s.xmin::text, s.xmax::text, s.ctid::text FROM event_store.seal AS s"
     before = [tuple(row) for row in await keyed.fetch(row_of)]
     assert await finding.seal() == 0
     assert [tuple(row) for row in await keyed.fetch(row_of)] == before

@@ -139,17 +139,17 @@ async def test_a_stream_that_lost_its_oldest_events_is_noticed_and_a_replay_help
     bare_prefix: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(topology, "HISTORY_SEGMENT_BYTES", 20_000)
-    monkeypatch.setattr(topology, "HISTORY_BYTES_MAX", 40_000)
+    monkeypatch.setattr(topology, "HISTORY_SEGMENT_BYTES", 100_000)
+    monkeypatch.setattr(topology, "HISTORY_BYTES_MAX", 200_000)
     names, history = names_under(bare_prefix), f"{bare_prefix}.billing.history"
-    head = await append_customers(store, customers=EARLIER, updates=4)
+    head = await append_customers(store, customers=180, updates=4)
     await relayed(database, store, database_url, amqp_url, bare_prefix)
 
     async def is_cut() -> bool:
         [oldest] = await read(amqp_url, names.history, 1, **FROM_THE_FIRST)
         return position_of(oldest) > 1
 
-    await eventually(is_cut, "the stream has lost its oldest segment")
+    await eventually(is_cut, "the stream has lost its oldest segments")
     async with newcomer(amqp_url, names.events, f"{bare_prefix}.other") as unlucky:
         with pytest.raises(unlucky.gap, match="came after 0"):
             await unlucky.catch_up(names.history, **FROM_THE_FIRST)

@@ -62,6 +62,7 @@ HEADERS: Final = (
     *("Upgrade: websocket\r\nConnection: upgrade", "Upgrade: h2c", "Expect: 100-continue"),
     *(f"Expect: {CANARY}", "Content-Encoding: gzip", "Content-Encoding: br", "TE: trailers"),
     *(f"Stripe-Version: {CANARY}", "Stripe-Version: 2024-06-20", f"traceparent: {CANARY}"),
+    *(f"Chaching-Reason: {CANARY}", f"Chaching-Reason: {CANARY * 80}", "Chaching-Reason: \x7f\x80"),
     *("Stripe-Version: \u0662\u0660\u0662\u0664-06-20", f"Idempotency-Key: {CANARY}"),
     *(f"Idempotency-Key: {CANARY * 40}", "Idempotency-Key: ", "Idempotency-Key: \x7f\x80"),
     *(f"Authorization: Basic {CANARY}", "Authorization: Basic ==", "Authorization: Bearer \xff"),

@@ -102,6 +102,11 @@ async def test_without_the_broker_every_request_succeeds_and_every_read_is_exact
         during = await create(client, "name=Born during")
         assert (await client.retrieve(before)).json["name"] == "During"
         assert (await client.retrieve(during)).json["name"] == "Born during"
+        events = (await client.send("GET", "/v1/events?limit=2")).json["data"]
+        assert [(event["type"], event["data"]["object"]["id"]) for event in events] == [
+            ("customer.created", during),
+            ("customer.updated", before),
+        ]
         await whole.rabbitmq.start()
         await settled(whole)
         assert (await client.retrieve(before)).body == await row_body(whole, before)

@@ -269,3 +269,13 @@ def test_without_a_database_it_is_said_in_one_line(
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
     said = refused(*command, monkeypatch=monkeypatch, capsys=capsys)
     assert said.startswith("chaching: the store does not answer")
+
+
+@pytest.mark.usefixtures("filled")
+def test_those_who_may_read_both_schemas_may_look(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{database_url}?role=chaching_projector")
+    assert "differences: 0" in told("projection", "verify", "--workers", "1")
+    monkeypatch.setenv("DATABASE_URL", f"{database_url}?role=chaching_gateway")
+    assert "version 3" in told("audit", "replay", "cus_000007")

@@ -60,7 +60,7 @@ def answer(words: list[str], **settings: str) -> str:
 
 def test_bash_completes_commands_options_and_values(on_path: Path) -> None:
     expected = {
-        "chaching ": "completion events info keys migrate replay run",
+        "chaching eve": "events",
         "chaching events t": "tail",
         "chaching replay --from 2025-01-02T03 : 04 : 05Z --t": "--to --type",
         "chaching replay --queue chaching.h": "chaching.history",

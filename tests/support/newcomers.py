@@ -93,12 +93,14 @@ async def declared(
     amqp_url: str, queue: str, arguments: dict[str, Any] | None = None
 ) -> AsyncGenerator[AbstractQueue]:
     """Declare a queue of a subscriber; delete it afterwards."""
-    async with channel_of(amqp_url) as channel:
-        yield await channel.declare_queue(
-            queue, durable=True, arguments=arguments or {"x-queue-type": "quorum"}
-        )
-    async with channel_of(amqp_url) as other:
-        await other.queue_delete(queue)
+    try:
+        async with channel_of(amqp_url) as channel:
+            yield await channel.declare_queue(
+                queue, durable=True, arguments=arguments or {"x-queue-type": "quorum"}
+            )
+    finally:
+        async with channel_of(amqp_url) as other:
+            await other.queue_delete(queue)
 
 
 async def read(

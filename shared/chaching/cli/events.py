@@ -23,7 +23,7 @@ from chaching.runtime.lifecycle import run_command
 
 POINTS: Final = Points(bare="seconds", ago=True)
 SESSIONS_MAX: Final = 2
-LIMIT_MAX_EVENTS: Final = 1_000_000_000
+SHOWN_MAX_EVENTS: Final = 1_000_000_000
 
 
 @click.group()
@@ -37,7 +37,7 @@ def events() -> None:
 )
 @selecting
 @click.option(
-    "--limit", type=click.IntRange(min=1, max=LIMIT_MAX_EVENTS), help="end after so many events"
+    "--limit", type=click.IntRange(min=1, max=SHOWN_MAX_EVENTS), help="end after so many events"
 )
 @click.option("--no-follow", is_flag=True, help="end at the end of the log; needs --since")
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)

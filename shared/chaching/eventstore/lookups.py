@@ -11,7 +11,7 @@ is written down. A walk reads what is written of sealed blocks and looks at the 
 itself. So what it finds does not depend on how far blocks are sealed, only how long it takes.
 Gateways seal beside the appends, in no step that an append waits for; a walk that finds more than
 ``UNSEALED_MAX_EVENTS`` beyond them seals first. Blocks are sealed in one transaction with the
-checkpoint that says so, by whoever comes first; a crash leaves both or neither.
+row that says so, by whoever comes first; a crash leaves both or neither.
 
 *By time.* ``recorded_at`` is taken under the lock that orders appends, so it grows with positions,
 and a second is found by halving. Where the server's clock was set back, what is near that place can

@@ -5,16 +5,19 @@ a retrieve answered then. Which one it is costs a few look-ups by key however lo
 are: positions and versions have no gaps, so times and positions are found by halving.
 
 A page of a history is a range of versions. It is read in chunks and ends early when its events are
-large, so what one request holds in memory has a limit.
+large, so what one request holds in memory has a limit. An event's id as a cursor tells its version;
+one that does not is looked for among the customer's own events. So pages wait in a line, and those
+of long streams keep no sessions from others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
 import msgspec
 
+from chaching.domain.ids import told_by_event_id
 from chaching.envelope import (
     NO_VERSION,
     START,
@@ -23,6 +26,8 @@ from chaching.envelope import (
     StreamKey,
     Version,
 )
+from chaching.eventstore.errors import OutOfTime, Unavailable
+from chaching.eventstore.grouping import Group
 from chaching.eventstore.past import PastEvents, Recorded
 from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, NoSuchCursor
@@ -32,6 +37,8 @@ from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
 
 HISTORY_CHUNK_MAX_EVENTS: Final = 20
 HISTORY_PAGE_MAX_BYTES: Final = 4 * 1024 * 1024
+PAGES_IN_FLIGHT_MAX: Final = 2
+PAGES_WAITING_MAX: Final = 256
 VERSION_CURSOR: Final = "version:"
 CURSOR_DIGITS_MAX: Final = 9
 
@@ -43,12 +50,24 @@ class HistoryPage(msgspec.Struct, frozen=True):
     has_more: bool
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    key: StreamKey
+    wanted: HistoryInput
+
+
 class Past:
     """Answers from one log, of which ``events`` tells how it stood."""
 
     def __init__(self, store: EventStore, events: PastEvents) -> None:
         self._store = store
         self._events = events
+        self._pages: Group[_Asked, HistoryPage | None] = Group(
+            self._read_pages,
+            batch_max=1,
+            in_flight_max=PAGES_IN_FLIGHT_MAX,
+            waiting_max=PAGES_WAITING_MAX,
+            outages=(Unavailable,),
+        )
 
     async def event_at(
         self, key: StreamKey, moment: Moment | None, param: str
@@ -88,7 +107,19 @@ class Past:
         Raises:
             NoSuchCursor: a cursor is none of this customer's events.
             Unavailable: no answer in time.
+            Overloaded: too many pages of histories wait.
         """
+        return await self._pages.submit(_Asked(key, wanted))
+
+    async def _read_pages(
+        self, asked: Sequence[_Asked]
+    ) -> Sequence[HistoryPage | None | Exception]:
+        try:
+            return [await self._read_page(one.key, one.wanted) for one in asked]
+        except OutOfTime as late:  # this one alone took too long: that is no outage for the others
+            return [late] * len(asked)
+
+    async def _read_page(self, key: StreamKey, wanted: HistoryInput) -> HistoryPage | None:
         newest = (await self._store.load(key)).version
         if newest == NO_VERSION:
             return None
@@ -123,12 +154,21 @@ class Past:
         if digits != text and digits.isascii() and digits.isdigit():
             if len(digits) <= CURSOR_DIGITS_MAX and 1 <= int(digits) <= newest:
                 return Version(int(digits))
-        elif (version := await self._events.find_version(key, text)) is not None:
+        elif (version := await self._version_of(key, text)) is not None:
             return version
         raise NoSuchCursor(
             f"No such event of this customer: '{shortened(text, SHOWN_NAME_CHARACTERS_MAX)}'",
             param=param,
         )
+
+    async def _version_of(self, key: StreamKey, event_id: str) -> Version | None:
+        """Return at which version an event stands; most ids tell it, the others are looked for."""
+        told = told_by_event_id(event_id)
+        if told is None:
+            return await self._events.find_version(key, event_id)
+        customer_id, version = told
+        event = await self._at_version(key, Version(version)) if customer_id == key.id else None
+        return None if event is None or event.event_id != event_id else event.version
 
     async def _at_version(self, key: StreamKey, version: Version) -> RecordedEvent | None:
         if version == NO_VERSION:

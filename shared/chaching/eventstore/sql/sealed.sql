@@ -1,7 +1,6 @@
 -- purpose: up to where blocks are sealed, and how many events lie beyond
 -- parameters: none
 -- result: position bigint, unsealed bigint
-SELECT c.position, h.position - c.position AS unsealed
-FROM event_store.checkpoints AS c
+SELECT s.position, h.position - s.position AS unsealed
+FROM event_store.seal AS s
 CROSS JOIN event_store.log_head AS h
-WHERE c.name = 'event_blocks'

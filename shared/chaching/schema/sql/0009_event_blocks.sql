@@ -4,8 +4,8 @@
 -- A block is a thousand positions side by side: block n has those from 1000 n + 1 to 1000 n + 1000.
 -- Once the head has passed its end a block cannot change any more. Then it is sealed: it gets a row
 -- for each account, mode and type that has events in it. offsets: which of the thousand these are,
--- from 1 to 1000, in order. Up to which position blocks are sealed is a checkpoint; what lies beyond
--- is looked at in the log itself. All of it can be made from the log anew.
+-- from 1 to 1000, in order. What lies beyond the sealed blocks is looked at in the log itself. All of
+-- it can be made from the log anew.
 CREATE TABLE event_store.event_blocks (
     account text COLLATE "C" NOT NULL,
     livemode boolean NOT NULL,
@@ -18,7 +18,16 @@ CREATE TABLE event_store.event_blocks (
 -- two thousand bytes at most: in its row, and as it is
 ALTER TABLE event_store.event_blocks ALTER COLUMN offsets SET STORAGE PLAIN;
 
-INSERT INTO event_store.checkpoints (name) VALUES ('event_blocks');
+-- One row: up to which position blocks are sealed.
+CREATE TABLE event_store.seal (
+    singleton boolean NOT NULL DEFAULT true,
+    position bigint NOT NULL,
+    CONSTRAINT seal_pkey PRIMARY KEY (singleton),
+    CONSTRAINT seal_is_one_row CHECK (singleton),
+    CONSTRAINT seal_position_ends_a_block CHECK (position >= 0 AND position % 1000 = 0)
+) WITH (fillfactor = 10);
+
+INSERT INTO event_store.seal (position) VALUES (0);
 
 -- Seals at most so many blocks, the oldest first, and says how many they were. Callers at the same
 -- time take turns; when there is nothing to seal, nobody waits and nothing is written.
@@ -34,18 +43,14 @@ DECLARE
     sealed bigint;
     up_to bigint;
 BEGIN
-    SELECT h.position / 1000 * 1000, c.position INTO STRICT complete, sealed
+    SELECT h.position / 1000 * 1000, s.position INTO STRICT complete, sealed
     FROM event_store.log_head AS h
-    CROSS JOIN event_store.checkpoints AS c
-    WHERE c.name = 'event_blocks';
+    CROSS JOIN event_store.seal AS s;
     IF sealed >= complete THEN
         RETURN 0;
     END IF;
 
-    SELECT c.position INTO STRICT sealed
-    FROM event_store.checkpoints AS c
-    WHERE c.name = 'event_blocks'
-    FOR UPDATE;
+    SELECT s.position INTO STRICT sealed FROM event_store.seal AS s FOR UPDATE;
     up_to := least(complete, sealed + at_most * 1000::bigint);
     IF sealed >= up_to THEN
         RETURN 0;
@@ -58,9 +63,7 @@ BEGIN
     WHERE e.position > sealed AND e.position <= up_to
     GROUP BY e.account, e.livemode, e.type, (e.position - 1) / 1000;
 
-    UPDATE event_store.checkpoints
-    SET position = up_to, renewed_at = clock_timestamp()
-    WHERE name = 'event_blocks';
+    UPDATE event_store.seal SET position = up_to;
     RETURN (up_to - sealed) / 1000;
 END
 $$;
@@ -72,4 +75,4 @@ CREATE INDEX IF NOT EXISTS events_event_id_idx ON event_store.events (event_id)
 
 REVOKE ALL ON FUNCTION event_store.seal_blocks FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION event_store.seal_blocks TO chaching_gateway;
-GRANT SELECT ON event_store.event_blocks TO chaching_gateway;
+GRANT SELECT ON event_store.event_blocks, event_store.seal TO chaching_gateway;
