@@ -139,7 +139,7 @@ async def test_only_one_consumer_is_active(amqp_url: str, prefix: str) -> None:
     ):
         await publish(amqp_url, prefix, some_messages(20))
         assert await receive(first, 20) == list(range(1, 21))
-        assert not second._arrived
+        assert not len(second._deliveries)
 
 
 async def test_the_next_consumer_takes_over(amqp_url: str, prefix: str) -> None:
@@ -147,7 +147,7 @@ async def test_the_next_consumer_takes_over(amqp_url: str, prefix: str) -> None:
     async with consuming(amqp_url, LOG_ID, prefix=prefix) as first:
         await receive(first, 5)
         async with consuming(amqp_url, LOG_ID, prefix=prefix) as second:
-            await first._channel.connection.close()
+            await first._deliveries._channel.connection.close()
             assert await receive(second, 5) == [1, 2, 3, 4, 5]
 
 
@@ -188,7 +188,7 @@ async def test_a_lost_connection_ends_the_publisher(amqp_url: str, prefix: str) 
 
 async def test_a_lost_connection_ends_the_consumer(amqp_url: str, prefix: str) -> None:
     async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
-        await consumer._channel.connection.close()
+        await consumer._deliveries._channel.connection.close()
         with pytest.raises(BrokerUnavailable):
             await consumer.batch()
 

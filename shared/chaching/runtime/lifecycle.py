@@ -79,7 +79,7 @@ async def supervised(
         try:
             return await _run_apart(loop)
         except Exception as error:
-            causes = _leaves(error)
+            causes = leaves(error)
             if any(isinstance(cause, fatal) for cause in causes):
                 raise
             if all(isinstance(cause, expected) for cause in causes):
@@ -154,9 +154,9 @@ async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> Non
         work.result()
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def leaves(error: BaseException) -> list[BaseException]:
     """Return the errors in a group of groups, or the error itself."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     group = cast("BaseExceptionGroup[BaseException]", error)
-    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
+    return [leaf for inner in group.exceptions for leaf in leaves(inner)]
