@@ -98,15 +98,15 @@ class Deliveries:
         """Return what has arrived, in order."""
         return [self._arrived.popleft() for _ in range(min(len(self._arrived), messages_max))]
 
-    async def acknowledge(self, tag: int) -> None:
-        """Acknowledge a delivery and everything before it.
+    async def acknowledge(self, tag: int, *, alone: bool = False) -> None:
+        """Acknowledge a delivery and everything before it, or it alone.
 
         Raises:
             BrokerUnavailable: the connection is lost; the messages will come again.
         """
         with translated():
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._channel.basic_ack(tag, multiple=True, wait=False)
+                await self._channel.basic_ack(tag, multiple=not alone, wait=False)
 
     async def refuse(self, tag: int) -> None:
         """Send a delivery away, to the queue's dead-letter exchange if it has one.
@@ -119,10 +119,18 @@ class Deliveries:
                 await self._channel.basic_reject(tag, requeue=False, wait=False)
 
     async def close(self) -> None:
-        """End the deliveries while the connection goes on; raises BrokerUnavailable."""
+        """End the deliveries while the connection goes on.
+
+        Raises:
+            BrokerUnavailable: no answer in time.
+        """
+        # in a task of its own: closing drowns a cancellation that comes with the broker's answer
+        closing = asyncio.create_task(self._channel.close())
+        done, _ = await asyncio.wait({closing}, timeout=ANSWER_TIMEOUT_S)
+        if not done:
+            raise BrokerUnavailable("the channel does not close")
         with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._channel.close()
+            closing.result()
 
     def arrived(self, delivery: Delivery) -> None:
         self._arrived.append(delivery)

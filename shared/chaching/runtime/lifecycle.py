@@ -121,12 +121,12 @@ async def retried(
         try:
             return await call()
         except on as error:
-            _pass_on_cancellation(error)
+            pass_on_cancellation(error)
             logger().warning("call_retried", reason=str(error))
         await backoff.pause()
 
 
-def _pass_on_cancellation(error: Exception) -> None:
+def pass_on_cancellation(error: Exception) -> None:
     """Let a cancellation win over an error that came at the same moment and took its place.
 
     Sound only in a task that ends with the first task group that fails in it, see the module.

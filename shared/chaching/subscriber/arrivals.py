@@ -1,8 +1,8 @@
 """Which deliveries of the own queue can be acknowledged. Pure.
 
-Events are done in the order of positions and acknowledged in the order of arrival, up to the first
-delivery that is not done. One that lies ahead of what is missing holds those behind it up, until it
-is done or given up.
+Events are done in the order of positions and acknowledged in the order of arrival, all up to the
+first delivery that is not done. One that is given up while others before it wait is acknowledged
+alone, so that it does not take the place of what they wait for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Arrival(msgspec.Struct):
     tag: int
     position: Position | None = None
     is_done: bool = False
+    is_acknowledged: bool = False
 
     def is_settled(self, position: Position) -> bool:
         return self.is_done or (self.position is not None and self.position <= position)
@@ -38,5 +39,7 @@ class Arrivals:
         """Return the tag up to which all can be acknowledged when all up to a position is done."""
         tag: int | None = None
         while self._open and self._open[0].is_settled(position):
-            tag = self._open.popleft().tag
+            arrival = self._open.popleft()
+            if not arrival.is_acknowledged:
+                tag = arrival.tag
         return tag

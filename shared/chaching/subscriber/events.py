@@ -197,7 +197,7 @@ class NoEvent(Exception):  # noqa: N818 - says what the message is not
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
-    object: msgspec.Raw
+    customer: msgspec.Raw = msgspec.field(name="object")
     previous_attributes: dict[str, object] = {}
     attached: dict[str, object] = {}
 
@@ -235,13 +235,13 @@ def event_of(message: Received) -> Event:
         raise Undecodable(f"unknown schema version {known.schema_version} of {known.type}")
     try:
         body = _decode_body(message.body)
-        customer = _decode_customer(body.object)
+        customer = _decode_customer(body.customer)
     except msgspec.MsgspecError as error:
         raise Undecodable(f"the body of a {known.type} is broken: {error}") from error
     facts = _facts(message)
     facts |= {
         "customer": customer,
-        "customer_json": bytes(body.object),
+        "customer_json": bytes(body.customer),
         "attached": body.attached,
     }
     if event_type is CustomerUpdated:

@@ -17,9 +17,9 @@ What even the stream lacks is told as ``history_missing`` with the command that 
 looked for again every ``MISSING_EVERY_S``. Meanwhile what lies ahead is held as far as the window
 reaches and given up beyond, so that what is missing can arrive through the own queue behind it.
 
-A message is acknowledged when all up to its position is done, or when it was given up; always in
-order of arrival. A message of another log is passed over when the stream's newest message is of the
-log that is followed; else the log has changed, and the feed ends.
+A message is acknowledged when all up to its position is done, or when it was given up. One of
+another log is passed over when the stream's newest message is of the log that is followed; else the
+log has changed, and the feed ends.
 """
 
 from __future__ import annotations
@@ -166,15 +166,16 @@ class Feed:
                 self._ordered.append(Ordered(message, arrival))
             else:
                 arrival.position = message.position
-                self._offer(_Held(message, arrival))
+                await self._offer(_Held(message, arrival))
         if self._window.gap_end is not None and self.missing is None:
             self._look_at = min(self._look_at, _now() + REORDER_WAIT_S)
 
-    def _offer(self, held: _Held) -> None:
+    async def _offer(self, held: _Held) -> None:
         self.newest = max(self.newest, held.message.position)
         given_up = self._window.offer(held.message.position, held)
-        if given_up is not None and given_up.arrival is not None:
-            given_up.arrival.is_done = True
+        if given_up is not None and (arrival := given_up.arrival) is not None:
+            await self._live.acknowledge(arrival.tag, alone=True)
+            arrival.is_done = arrival.is_acknowledged = True
 
     async def _ours(self, delivery: Delivery) -> Received | None:
         """Return the message of an event of the log that is followed, or None.
@@ -243,7 +244,7 @@ class Feed:
         messages = None if self._queue_goes_on() else await looking.through.messages()
         if messages is not None:
             for message in messages:
-                self._offer(_Held(message, None))
+                await self._offer(_Held(message, None))
             return
         await looking.through.close()
         self._looking = None
@@ -264,7 +265,7 @@ class Feed:
     def _looked(self, start: Position, end: Position) -> None:
         """Decide when to look into the stream again, after a look at what it has up to ``end``."""
         position = self._window.position
-        last = max(end, self._window.gap_end or position)
+        last = self._window.gap_end or max(end, position)
         if self._queue_goes_on() or last <= position:
             self._look_at = _now() + QUIET_MAX_S
         elif position > start:

@@ -27,7 +27,7 @@ from chaching.broker.subscriber_queues import queues_of
 from chaching.domain.ids import Mode
 from chaching.envelope import START, Position, Undecodable
 from chaching.eventstore.errors import Fenced, Unavailable
-from chaching.runtime.lifecycle import BackOff, leaves, supervised
+from chaching.runtime.lifecycle import BackOff, leaves, pass_on_cancellation, supervised
 from chaching.runtime.logs import logger
 from chaching.subscriber import token_queue
 from chaching.subscriber.bookmark import Bookmark, bookmark_of
@@ -163,6 +163,7 @@ class Subscription:
                     while True:
                         await self._handle(await feed.batch(), feed, held, handling)
             except BrokerUnavailable as error:
+                pass_on_cancellation(error)
                 self._tell_lost(error)
             await backoff.pause()
 

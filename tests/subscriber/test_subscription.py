@@ -1,0 +1,215 @@
+# Faults are planted inside.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+from tests.support.brokers import LOG_ID, messages_in
+from tests.support.subscribers import (
+    Copy,
+    active,
+    publish,
+    publish_to,
+    subscribing,
+    unbind,
+    without_queue,
+)
+from tests.support.told import expected_copy, told_log
+from tests.support.waiting import eventually
+
+from chaching.broker import history, subscriber_queues, topology
+from chaching.broker.connection import connected
+from chaching.broker.messages import EventMessage
+from chaching.envelope import Position
+from chaching.subscriber import Missing, Subscription
+from chaching.subscriber import feed as feed_module
+from chaching.subscriber import past as past_module
+
+TOLD: Final = told_log(3_000)
+
+
+async def assert_complete(copy: Copy, told: Sequence[EventMessage]) -> None:
+    """Everything was applied once, and the copy is what it must be."""
+    assert await copy.applied() == [message.position for message in told]
+    assert await copy.customers() == expected_copy(told)
+
+
+def shuffled(told: Sequence[EventMessage], window: int, seed: int) -> list[EventMessage]:
+    """Return the messages so that none is further than a window from its place."""
+    chance = random.Random(seed)  # noqa: S311 - the same order every time
+    places = [(place + chance.uniform(0, window), place) for place in range(len(told))]
+    return [told[place] for _, place in sorted(places)]
+
+
+async def test_a_new_subscriber_reads_all_history_then_goes_live_without_gap_or_repetition(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    told = TOLD[:1_500]
+    await publish(amqp_url, prefix, told[:1_000], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(400)
+        await publish(amqp_url, prefix, told[1_000:], LOG_ID)
+        await copy.reaches(1_500)
+    await assert_complete(copy, told)
+
+
+async def test_messages_that_come_three_times_and_shuffled_are_applied_once_and_in_order(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    subscription = Subscription(amqp_url, queue, prefix=prefix)
+    thrice = [message for message in TOLD for _ in range(3)]
+    async with subscribing(subscription, copy):
+        await active(subscription)
+        await publish_to(amqp_url, queue, shuffled(thrice, window=100, seed=7), LOG_ID)
+        await copy.reaches(len(TOLD))
+        await eventually(lambda: is_empty(amqp_url, queue), "the queue is empty")
+    await assert_complete(copy, TOLD)
+
+
+async def is_empty(amqp_url: str, queue: str) -> bool:
+    async with connected(amqp_url, name="tests") as connection:
+        return await messages_in(connection, queue) == 0
+
+
+async def test_a_subscriber_goes_on_where_it_stopped(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    for end in (200, 201, 500):
+        before = await copy.position()
+        async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+            await publish(amqp_url, prefix, TOLD[before:end], LOG_ID)
+            await copy.reaches(end)
+    await assert_complete(copy, TOLD[:500])
+
+
+async def test_what_was_published_while_the_queue_did_not_exist_is_read_from_the_stream(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await publish(amqp_url, prefix, TOLD[:100], LOG_ID)
+        await copy.reaches(100)
+    await without_queue(amqp_url, queue)
+    await publish(amqp_url, prefix, TOLD[100:300], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(300)
+    await assert_complete(copy, TOLD[:300])
+
+
+async def test_a_queue_that_is_deleted_under_a_subscriber_costs_it_nothing(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await publish(amqp_url, prefix, TOLD[:100], LOG_ID)
+        await copy.reaches(50)
+        await without_queue(amqp_url, queue)
+        await publish(amqp_url, prefix, TOLD[100:200], LOG_ID)
+        await copy.reaches(200)
+    await assert_complete(copy, TOLD[:200])
+
+
+async def test_what_a_full_queue_dropped_is_read_from_the_stream(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriber_queues, "QUEUE_MESSAGES_MAX", 20)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await publish(amqp_url, prefix, TOLD[:10], LOG_ID)
+        await copy.reaches(10)
+    await publish(amqp_url, prefix, TOLD[10:400], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(400)
+    await assert_complete(copy, TOLD[:400])
+
+
+async def test_a_binding_that_somebody_took_away_is_noticed(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "QUIET_MAX_S", 0.5)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await publish(amqp_url, prefix, TOLD[:10], LOG_ID)
+        await copy.reaches(10)
+        await unbind(amqp_url, queue, topology.names_under(prefix).events)
+        await publish(amqp_url, prefix, TOLD[10:20], LOG_ID)
+        await copy.reaches(20)
+    await assert_complete(copy, TOLD[:20])
+
+
+async def test_history_that_nobody_has_is_told_and_waited_for(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    await publish(amqp_url, prefix, TOLD[40:60], LOG_ID)
+    subscription = Subscription(amqp_url, queue, prefix=prefix)
+
+    async def is_told() -> bool:
+        return subscription.status.missing == Missing(Position(1), Position(40))
+
+    async with subscribing(subscription, copy):
+        await eventually(is_told, "the missing positions are named")
+        await publish_to(amqp_url, queue, TOLD[:60], LOG_ID)
+        await copy.reaches(60)
+        assert subscription.status.missing is None
+    await assert_complete(copy, TOLD[:60])
+
+
+async def test_missing_history_can_come_behind_more_than_may_wait(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "WINDOW_MAX_EVENTS", 50)
+    monkeypatch.setattr(feed_module, "PREFETCH_MESSAGES", 60)
+    subscription = Subscription(amqp_url, queue, prefix=prefix)
+
+    async def is_told() -> bool:
+        return subscription.status.missing is not None
+
+    async with subscribing(subscription, copy):
+        await active(subscription)
+        await publish_to(amqp_url, queue, TOLD[10:400], LOG_ID)
+        await publish_to(amqp_url, queue, TOLD[:400], LOG_ID)
+        await eventually(is_told, "something is missing")
+        await copy.reaches(400)
+    await assert_complete(copy, TOLD[:400])
+
+
+async def test_a_time_beyond_the_end_of_the_stream_is_no_reason_to_miss_anything(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "SILENCE_MAX_S", 0.3)
+    await publish(amqp_url, prefix, TOLD[:30], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(30)
+    await without_queue(amqp_url, queue)
+    await copy.database.execute(
+        "UPDATE chaching_inbox.subscribers SET event_time = now() + interval '1 day'"
+    )
+    await publish(amqp_url, prefix, TOLD[30:60], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(60)
+    await assert_complete(copy, TOLD[:60])
+
+
+async def test_a_time_that_is_too_late_is_no_reason_to_miss_anything(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_module, "CLOCKS_APART_MAX_S", 0.0)
+    await publish(amqp_url, prefix, TOLD[:30], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(30)
+    await without_queue(amqp_url, queue)
+    await publish(amqp_url, prefix, TOLD[30:60], LOG_ID)
+    too_late = datetime.now(UTC) + timedelta(seconds=1.5)
+    await copy.database.execute("UPDATE chaching_inbox.subscribers SET event_time = $1", too_late)
+
+    async def is_late() -> bool:
+        await asyncio.sleep(0)
+        return datetime.now(UTC) > too_late + timedelta(seconds=0.5)
+
+    await eventually(is_late, "the next chunk of the stream is a later one")
+    await publish(amqp_url, prefix, TOLD[60:90], LOG_ID)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await copy.reaches(90)
+    await assert_complete(copy, TOLD[:90])
