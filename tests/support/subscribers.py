@@ -8,21 +8,30 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+import pytest
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 from tests.databases import fresh_database
 from tests.support.running import running
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
-from chaching.broker import messages
+from chaching.broker import messages, topology
 from chaching.broker.connection import connected
 from chaching.broker.messages import EventMessage, Wire
 from chaching.broker.publisher import publishing
 from chaching.domain.customer_object import DeletedCustomerObject
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import START, LogId, Position, StreamKey
-from chaching.eventstore.database import Connection, Database
-from chaching.subscriber import CustomerDeleted, CustomerEvent, Event, Inbox, Subscription
+from chaching.eventstore.database import Database
+from chaching.subscriber import (
+    Connection,
+    CustomerDeleted,
+    CustomerEvent,
+    Event,
+    Inbox,
+    Stopped,
+    Subscription,
+)
 
 EMPTY: Final = "template0"
 SILENCE_MAX_S: Final = 0.5
@@ -91,6 +100,11 @@ class Copy:
 
         await eventually(is_there, f"the subscriber has come to {position}")
 
+    async def start_over(self) -> None:
+        """Forget everything, as the guide says to do before another log is followed."""
+        await self.database.execute("DELETE FROM chaching_inbox.subscribers")
+        await self.database.execute("TRUNCATE copied, applied")
+
     async def _has_inbox(self) -> bool:
         [row] = await self.database.fetch(
             "SELECT to_regclass('chaching_inbox.subscribers') IS NOT NULL AS is_there"
@@ -117,6 +131,15 @@ async def subscribing(subscription: Subscription, copy: Copy) -> AsyncGenerator[
     inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
     async with running(subscription.run(keep_copy, inbox=inbox)) as task:
         yield task
+
+
+async def stopped_by(subscription: Subscription, copy: Copy) -> Stopped:
+    """Run a subscriber that keeps a copy until it stops by itself, and return why."""
+    inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
+    with pytest.raises(Stopped) as caught:
+        async with asyncio.timeout(LIMIT_S):
+            await subscription.run(keep_copy, inbox=inbox)
+    return caught.value
 
 
 async def active(subscription: Subscription) -> None:
@@ -154,6 +177,14 @@ async def _publish(channel: AbstractChannel, queue: str, wire: Wire) -> None:
         delivery_mode=messages.PERSISTENT, headers=dict(wire.headers), message_id=wire.message_id
     )
     await channel.basic_publish(wire.body, routing_key=queue, properties=properties)
+
+
+async def publish_raw(amqp_url: str, prefix: str, body: bytes) -> None:
+    """Publish what is no event to everyone."""
+    async with connected(amqp_url, name="tests") as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        events = topology.names_under(prefix).events
+        await channel.basic_publish(body, exchange=events, routing_key="customer.created.test.a")
 
 
 async def without_queue(amqp_url: str, queue: str) -> None:

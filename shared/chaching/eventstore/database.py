@@ -27,7 +27,7 @@ ACQUIRE_TIMEOUT_S: Final = 3.0
 STATEMENT_TIMEOUT_S: Final = 3.0
 CLOSE_TIMEOUT_S: Final = 3.0
 
-Connection: TypeAlias = asyncpg.Connection
+DriverConnection: TypeAlias = asyncpg.Connection
 
 NO_SETTINGS: Final[Mapping[str, str]] = {}
 # For sessions that only look rows up by key: one plan whatever the statistics say, since a plan
@@ -54,9 +54,9 @@ class Session:
         self._timeout_s = timeout_s
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> DriverConnection:
         """The driver's connection, for code that is not ours."""
-        return cast("Connection", self._connection)
+        return cast("DriverConnection", self._connection)
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Return all rows; raises Unavailable when there is no answer in time."""
@@ -157,7 +157,7 @@ class Database:
             await session.execute("COMMIT")
 
     @asynccontextmanager
-    async def lent(self) -> AsyncGenerator[tuple[Session, Connection]]:
+    async def lent(self) -> AsyncGenerator[tuple[Session, DriverConnection]]:
         """Borrow a session in a transaction and lend the driver's connection below it to others.
 
         What the block raises passes as it is, and nothing is committed; Unavailable before it and

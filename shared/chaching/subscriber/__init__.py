@@ -5,6 +5,7 @@ project each name is imported from the module that it lives in.
 """
 
 from chaching.runtime.lifecycle import run
+from chaching.subscriber.connection import Connection
 from chaching.subscriber.errors import (
     InboxRefused,
     LogChanged,
@@ -33,6 +34,7 @@ from chaching.subscriber.subscription import Status, Subscription
 
 __all__ = [
     "Address",
+    "Connection",
     "CustomField",
     "Customer",
     "CustomerCreated",

@@ -28,7 +28,7 @@ import msgspec
 
 from chaching.broker.errors import BrokerUnavailable
 from chaching.envelope import Position, Undecodable
-from chaching.eventstore.database import Connection
+from chaching.eventstore.database import DriverConnection
 from chaching.eventstore.errors import Unavailable
 from chaching.runtime.lifecycle import BackOff, retried
 from chaching.runtime.logs import logger
@@ -50,7 +50,7 @@ UNFINISHED: Final = Why(
 class Handler(Protocol):
     """What a subscriber does with an event, on a connection that is in the step's transaction."""
 
-    def __call__(self, event: Event, connection: Connection, /) -> Awaitable[None]: ...
+    def __call__(self, event: Event, connection: DriverConnection, /) -> Awaitable[None]: ...
 
 
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +200,7 @@ class Handling:
             if await retried(partial(self._held.is_done, step), on=Unavailable):
                 return None
 
-    async def _handle(self, events: Sequence[Event], connection: Connection) -> None:
+    async def _handle(self, events: Sequence[Event], connection: DriverConnection) -> None:
         for event in events:
             await self._handler(event, connection)
 

@@ -37,7 +37,7 @@ import msgspec
 
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import LogId, Position, StreamKey
-from chaching.eventstore.database import Connection, Database, Row, Session
+from chaching.eventstore.database import Database, DriverConnection, Row, Session
 from chaching.eventstore.errors import Fenced, Unavailable, is_outage
 from chaching.eventstore.statements import statement
 from chaching.runtime.logs import logger
@@ -67,7 +67,7 @@ _PARKED: Final = statement(PACKAGE, "parked")
 # refused by a transaction in which a statement failed
 _SOUND: Final = "SELECT"
 
-Work: TypeAlias = Callable[[Connection], Awaitable[None]]
+Work: TypeAlias = Callable[[DriverConnection], Awaitable[None]]
 
 
 class HandlerFailed(Exception):  # noqa: N818 - says what happened
@@ -227,7 +227,7 @@ class Held:
         if step.unpark is not None:
             await session.execute(_UNPARK, self._name, step.unpark)
 
-    async def _try(self, connection: Connection, work: Work) -> None:
+    async def _try(self, connection: DriverConnection, work: Work) -> None:
         try:
             async with asyncio.timeout(self._transaction_max_s):
                 await work(connection)

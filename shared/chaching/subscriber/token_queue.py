@@ -44,7 +44,7 @@ RENEW_EVERY_S: Final = 300.0
 MESSAGE_ID: Final = "position"
 
 _decode = msgspec.json.Decoder(Bookmark).decode
-_encode = msgspec.json.Encoder().encode
+encoded = msgspec.json.Encoder().encode
 
 
 class Token:
@@ -89,7 +89,7 @@ class Token:
             await self.move(self.bookmark)
 
     async def _send(self, bookmark: Bookmark) -> None:
-        await self._sender.send(self._queue, MESSAGE_ID, {}, _encode(bookmark))
+        await self._sender.send(self._queue, MESSAGE_ID, {}, encoded(bookmark))
 
     async def _returned(self, bookmark: Bookmark) -> int:
         """Wait for the token that was just sent and return its tag."""
