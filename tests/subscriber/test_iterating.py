@@ -13,6 +13,7 @@ from tests.support.waiting import LIMIT_S
 from tests.support.withholding import wire_to
 
 from chaching.broker.errors import NoSuchQueue
+from chaching.broker.sender import sending
 from chaching.broker.subscriber_queues import queues_of
 from chaching.subscriber import Event, LogChanged, Subscription, token_queue
 from chaching.subscriber.bookmark import BEGINNING
@@ -97,7 +98,7 @@ async def test_a_token_at_the_beginning_does_not_take_a_subscriber_back(
     async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:
         assert await positions(events, 50) == list(range(1, 51))
     queues = queues_of(queue)
-    async with token_queue.sending(amqp_url, name="tests") as sender:
+    async with sending(amqp_url, name="tests") as sender:
         await sender.send(queues.position, "position", {}, token_queue.encoded(BEGINNING))
         async with token_queue.holding(amqp_url, queues) as token:
             assert token.bookmark.position == 49

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -70,6 +71,7 @@ class Copy:
 
     def __init__(self, url: str, database: Database) -> None:
         self.url = url
+        self.name = urlsplit(url).path.removeprefix("/")
         self.database = database
 
     async def customers(self) -> dict[StreamKey, bytes]:

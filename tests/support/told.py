@@ -40,6 +40,11 @@ def told_log(events: int, *, seed: int = 1) -> list[EventMessage]:
     return told
 
 
+def unreadable(message: EventMessage) -> EventMessage:
+    """Return the message with a customer that nobody can read."""
+    return msgspec.structs.replace(message, object=msgspec.Raw(b'{"id": 7}'))
+
+
 def expected_copy(told: Sequence[EventMessage]) -> dict[StreamKey, bytes]:
     """Return what a copy must say of each customer after these events."""
     return {message.key: shown(message) for message in told}

@@ -111,6 +111,7 @@ class Handling:
             await self._send_to_parked(message, behind(first or message.position))
         elif (why := await self._failure(message, step)) is not None:
             await self._send_to_parked(message, why)
+            await self._commit(Step(start=here.position, end=here), [])  # its tries are over
         else:
             self._tell("parked_event_handled", message)
 

@@ -92,6 +92,10 @@ class Subscription:
         self._held: Held | None = None
 
     @property
+    def queue(self) -> str:
+        return self._queues.own
+
+    @property
     def status(self) -> Status:
         """How the subscription stands now."""
         feed, held, last = self._feed, self._held, self._last
