@@ -1,6 +1,3 @@
-# Faults are planted inside.
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import asyncio
@@ -11,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from tests.support.brokers import LOG_ID
+from tests.support.brokers import LOG_ID, messages_in
 from tests.support.running import running
 from tests.support.subscribers import (
     SILENCE_MAX_S,
@@ -25,7 +22,9 @@ from tests.support.waiting import LIMIT_S, eventually
 from tests.support.withholding import wire_to
 
 from chaching.broker import messages, subscriber_queues
+from chaching.broker.connection import connected
 from chaching.broker.messages import EventMessage
+from chaching.broker.sender import sending
 from chaching.subscriber import (
     Connection,
     Event,
@@ -37,6 +36,7 @@ from chaching.subscriber import (
 )
 from chaching.subscriber.events import Order, Received
 from chaching.subscriber.parked import ParkedRefused, parked_queue
+from chaching.subscriber.parking import kept_headers
 
 TOLD: Final = told_log(120)
 FAST: Final = Tries(tries_max=3, pause_first_s=0.001, pause_max_s=0.001)
@@ -91,6 +91,18 @@ async def give_back(amqp_url: str, queue: str, order: Order, *positions: int) ->
     async with parked_queue(amqp_url, queue) as parked:
         chosen = [e for e in parked.events if not positions or e.position in positions]
         await parked.give_back(chosen, order)
+
+
+async def order(amqp_url: str, queue: str, message: Received) -> None:
+    """Send an event to its subscriber to be handled, and leave it parked."""
+    async with sending(amqp_url, name="tests") as sender:
+        headers = kept_headers(message) | {"parked_order": "replay"}
+        await sender.send(queue, message.known.id, headers, message.body)
+
+
+async def messages_waiting(amqp_url: str, queue: str) -> int:
+    async with connected(amqp_url, name="tests") as connection:
+        return await messages_in(connection, queue)
 
 
 async def left_parked(subscription: Subscription, events: int) -> None:
@@ -211,19 +223,23 @@ async def test_what_is_put_back_before_its_turn_waits_behind_what_is_parked(
     amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
 ) -> None:
     handler = Fragile(POISON.position)
-    last = SAME_CUSTOMER[-1].position
     async with running_with(handler, subscription, copy):
         await all_told(amqp_url, prefix, copy)
         handler.breaks_at.clear()
-        await give_back(amqp_url, queue, "replay", last)
+        last = (await parked_in(amqp_url, queue))[-1]
+        with pytest.raises(ParkedRefused, match=f"waits behind {POISON.position}"):
+            await give_back(amqp_url, queue, "replay", last.position)
+        await order(amqp_url, queue, last)
 
-        async def is_back() -> bool:
-            return last in {event.position for event in await parked_in(amqp_url, queue)}
+        async def is_parked_twice() -> bool:
+            return await messages_waiting(amqp_url, f"{queue}.parked") == len(SAME_CUSTOMER) + 1
 
-        await eventually(is_back, "it is parked again")
+        await eventually(is_parked_twice, "it is parked again")
         assert await copy.applied() == positions_of(OTHERS)
         await give_back(amqp_url, queue, "replay")
         await left_parked(subscription, 0)
+    assert await parked_in(amqp_url, queue) == []
+    assert await copy.applied() == positions_of(TOLD)
     assert await copy.customers() == expected_copy(TOLD)
 
 
@@ -252,16 +268,10 @@ async def test_an_order_that_comes_twice_is_done_once(
         handler.breaks_at.clear()
         [first, *_] = await parked_in(amqp_url, queue)
         for _ in range(3):
-            await order_again(amqp_url, queue, first)
+            await order(amqp_url, queue, first)
         await give_back(amqp_url, queue, "replay")
         await left_parked(subscription, 0)
     assert await copy.applied() == positions_of(TOLD)
-
-
-async def order_again(amqp_url: str, queue: str, message: Received) -> None:
-    async with parked_queue(amqp_url, queue) as parked:
-        parked._copies[message.position] = []
-        await parked.give_back([message], "replay")
 
 
 async def test_messages_that_come_again_do_not_bring_a_parked_event_back(

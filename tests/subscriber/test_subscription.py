@@ -7,13 +7,17 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import pytest
 from tests.support.brokers import LOG_ID, messages_in
+from tests.support.running import running
 from tests.support.subscribers import (
+    SILENCE_MAX_S,
     Copy,
     active,
+    keep_copy,
     publish,
     publish_to,
     subscribing,
@@ -22,12 +26,14 @@ from tests.support.subscribers import (
 )
 from tests.support.told import expected_copy, told_log
 from tests.support.waiting import eventually
+from tests.support.withholding import wire_to
 
 from chaching.broker import history, subscriber_queues, topology
 from chaching.broker.connection import connected
 from chaching.broker.messages import EventMessage
-from chaching.envelope import Position
-from chaching.subscriber import Missing, Subscription
+from chaching.domain.ids import AccountId
+from chaching.envelope import Position, StreamKey
+from chaching.subscriber import Connection, Event, Inbox, Missing, Subscription
 from chaching.subscriber import feed as feed_module
 from chaching.subscriber import past as past_module
 
@@ -214,3 +220,125 @@ async def test_a_time_that_is_too_late_is_no_reason_to_miss_anything(
     async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
         await copy.reaches(90)
     await assert_complete(copy, TOLD[:90])
+
+
+async def test_what_is_not_wanted_is_passed_over_and_the_position_moves(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    subscription = Subscription(
+        amqp_url, queue, prefix=prefix, types={"customer.created", "customer.deleted"}
+    )
+    async with subscribing(subscription, copy):
+        await publish(amqp_url, prefix, TOLD[:300], LOG_ID)
+        await copy.reaches(300)
+        assert subscription.status.lag_events == 0
+    wanted = [m for m in TOLD[:300] if m.type != "customer.updated"]
+    await assert_complete(copy, wanted)
+
+
+@pytest.mark.parametrize(
+    "filters", [{"accounts": {"acct_2"}}, {"modes": {"live"}}, {"types": set[str]()}], ids=str
+)
+async def test_a_subscriber_can_want_accounts_modes_and_types(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, filters: dict[str, Any]
+) -> None:
+    elsewhere = [
+        msgspec.structs.replace(m, key=StreamKey(AccountId("acct_2"), True, m.key.id))
+        for m in TOLD[50:80]
+    ]
+    subscription = Subscription(amqp_url, queue, prefix=prefix, **filters)
+    async with subscribing(subscription, copy):
+        await publish(amqp_url, prefix, [*TOLD[:50], *elsewhere, *TOLD[80:100]], LOG_ID)
+        await copy.reaches(100)
+    await assert_complete(copy, elsewhere if filters != {"types": set()} else [])
+
+
+async def test_an_event_of_a_later_type_reaches_the_handler_as_a_plain_one(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    seen: list[Event] = []
+
+    async def see(event: Event, _connection: Connection) -> None:
+        await asyncio.sleep(0)
+        seen.append(event)
+
+    later = msgspec.structs.replace(TOLD[1], type="customer.erased")
+    inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
+    async with running(Subscription(amqp_url, queue, prefix=prefix).run(see, inbox=inbox)):
+        await publish(amqp_url, prefix, [TOLD[0], later, *TOLD[2:5]], LOG_ID)
+        await copy.reaches(5)
+    assert [event.position for event in seen] == [1, 2, 3, 4, 5]
+    assert (type(seen[1]), seen[1].type) == (Event, "customer.erased")
+
+
+async def test_lost_connections_cost_nothing(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    async with (
+        wire_to(amqp_url) as (wire, url),
+        subscribing(Subscription(url, queue, prefix=prefix), copy),
+    ):
+        for first in range(0, 400, 100):
+            await publish(amqp_url, prefix, TOLD[first : first + 100], LOG_ID)
+            await copy.reaches(first + 50)
+            wire.cut()
+            wire.mend()
+        await copy.reaches(400)
+    await assert_complete(copy, TOLD[:400])
+
+
+async def test_a_second_process_stands_by_and_takes_over(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    first = Subscription(amqp_url, queue, prefix=prefix)
+    second = Subscription(amqp_url, queue, prefix=prefix)
+    async with subscribing(first, copy):
+        await active(first)
+        async with subscribing(second, copy) as task:
+            await publish(amqp_url, prefix, TOLD[:200], LOG_ID)
+            await copy.reaches(200)
+            assert (first.status.is_active, second.status.is_active) == (True, False)
+            task.cancel()
+    async with subscribing(second, copy):
+        await publish(amqp_url, prefix, TOLD[200:300], LOG_ID)
+        await copy.reaches(300)
+        assert (first.status.is_active, second.status.is_active) == (False, True)
+    await assert_complete(copy, TOLD[:300])
+
+
+async def test_two_processes_never_apply_an_event_twice(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    impatient = Inbox(copy.url, silence_max_s=0.01)
+    other = Inbox(copy.url, silence_max_s=0.01)
+    async with (
+        running(Subscription(amqp_url, queue, prefix=prefix).run(keep_copy, inbox=impatient)),
+        running(Subscription(amqp_url, queue, prefix=prefix).run(keep_copy, inbox=other)),
+    ):
+        await publish(amqp_url, prefix, TOLD[:400], LOG_ID)
+        await copy.reaches(400)
+    await assert_complete(copy, TOLD[:400])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "amq.crm", "chaching.projector", "a b", "crm.parked", "a" * 201]
+)
+def test_a_name_that_cannot_be_a_subscribers_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a subscriber's queue"):
+        Subscription("amqp://localhost/", name)
+
+
+def test_one_account_in_the_place_of_several_is_refused() -> None:
+    with pytest.raises(TypeError, match="a text by itself"):
+        Subscription("amqp://localhost/", "crm", accounts="acct_1")
+
+
+async def test_a_subscriber_waits_for_a_service_that_has_not_begun(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    await topology.delete(amqp_url, prefix)
+    async with subscribing(Subscription(amqp_url, queue, prefix=prefix), copy):
+        await eventually(copy.has_inbox, "the subscriber has begun")
+        await publish(amqp_url, prefix, TOLD[:10], LOG_ID)
+        await copy.reaches(10)
+    await assert_complete(copy, TOLD[:10])

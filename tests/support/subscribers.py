@@ -91,7 +91,7 @@ class Copy:
     async def position(self) -> Position:
         rows = await self.database.fetch(
             "SELECT position FROM chaching_inbox.subscribers"
-            if await self._has_inbox()
+            if await self.has_inbox()
             else "SELECT 0 AS position"
         )
         return Position(rows[0]["position"]) if rows else START
@@ -107,7 +107,7 @@ class Copy:
         await self.database.execute("DELETE FROM chaching_inbox.subscribers")
         await self.database.execute("TRUNCATE copied, applied")
 
-    async def _has_inbox(self) -> bool:
+    async def has_inbox(self) -> bool:
         [row] = await self.database.fetch(
             "SELECT to_regclass('chaching_inbox.subscribers') IS NOT NULL AS is_there"
         )

@@ -8,15 +8,18 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.broker.errors import BrokerUnavailable
 from chaching.cli.keys import keys
 from chaching.cli.options import FORMATS
 from chaching.cli.output import say
+from chaching.cli.parked import parked
 from chaching.eventstore.api_keys import KeyRefused
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
 from chaching.local.state import running_state
 from chaching.local.supervisor import RunSettings, run
 from chaching.schema.migrations import migrate
+from chaching.subscriber.parked import ParkedRefused
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
@@ -37,7 +40,14 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, OSError, *DATABASE_FAILURES) as error:
+    except (
+        LocalError,
+        KeyRefused,
+        ParkedRefused,
+        BrokerUnavailable,
+        OSError,
+        *DATABASE_FAILURES,
+    ) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -94,3 +104,4 @@ def migrate_command() -> None:
 
 
 chaching.add_command(keys)
+chaching.add_command(parked)

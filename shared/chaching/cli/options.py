@@ -32,3 +32,14 @@ def database_url(folder: Path) -> str:
     if state is None or state.database is None:
         raise LocalError(f"no chaching runs on {folder}: start it, or set DATABASE_URL")
     return state.database
+
+
+def amqp_url(folder: Path) -> str:
+    """Answer AMQP_URL, else the broker of the service that runs here."""
+    url = os.environ.get("AMQP_URL")
+    if url:
+        return url
+    state = running_state(folder)
+    if state is None or state.broker is None:
+        raise LocalError(f"no broker runs on {folder}: start it, or set AMQP_URL")
+    return state.broker

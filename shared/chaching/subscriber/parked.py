@@ -19,7 +19,7 @@ from chaching.broker.deliveries import Delivery
 from chaching.broker.errors import NoSuchQueue
 from chaching.broker.sender import sending
 from chaching.broker.subscriber_queues import QUEUE_MESSAGES_MAX, QueueNames, queues_of
-from chaching.envelope import Position
+from chaching.envelope import START, Position
 from chaching.subscriber.events import NoEvent, Order, Received, received
 from chaching.subscriber.parking import kept_headers
 
@@ -67,9 +67,12 @@ class ParkedQueue:
         """Send events to the subscriber with an order, and take them out of the parked queue.
 
         Raises:
-            ParkedRefused: the subscriber's queue has no room or is not there.
+            ParkedRefused: the subscriber's queue has no room or is not there, or an event is to be
+                handled before one of the same customer that stays parked.
             BrokerUnavailable: no answer in time; some may have gone, and can be sent again.
         """
+        if order == "replay":
+            self._check_order(chosen)
         own = self._names.own
         try:
             waiting = await self._look.messages_in(own)
@@ -78,11 +81,22 @@ class ParkedQueue:
         if waiting + len(chosen) > QUEUE_MESSAGES_MAX:
             raise ParkedRefused(f"{waiting} messages wait in {own}: let its subscriber catch up")
         async with sending(self._amqp_url, name="parked") as sender:
-            for message in sorted(chosen, key=lambda message: message.position):
+            for message in sorted(chosen, key=lambda m: m.position):
                 headers = kept_headers(message) | {"parked_order": order}
                 await sender.send(own, message.known.id, headers, message.body)
                 for delivery in self._copies[message.position]:
                     await self._look.take_out(delivery)
+
+    def _check_order(self, chosen: Sequence[Received]) -> None:
+        last = {m.key: m.position for m in sorted(chosen, key=lambda m: m.position)}
+        positions = {message.position for message in chosen}
+        for event in self.events:
+            is_before = event.position < last.get(event.key, START)
+            if is_before and event.position not in positions:
+                raise ParkedRefused(
+                    f"{last[event.key]} waits behind {event.position} of the same customer: "
+                    "replay or discard that first, or replay the customer"
+                )
 
 
 @asynccontextmanager

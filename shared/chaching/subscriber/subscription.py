@@ -38,7 +38,7 @@ from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries
 from chaching.subscriber.inbox import Held, Inbox
 from chaching.subscriber.parking import Parking
 from chaching.subscriber.token_queue import Token
-from chaching.subscriber.wanted import Wanted
+from chaching.subscriber.wanted import wanted_of
 
 FLUSH_EVERY_S: Final = 0.5
 # fewer than may be unacknowledged, so that events go on coming
@@ -69,6 +69,7 @@ class Subscription:
 
     Raises:
         ValueError: the name cannot name a queue.
+        TypeError: one text stands where several are meant.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Subscription:
     ) -> None:
         self._amqp_url = amqp_url
         self._queues = queues_of(queue)
-        self._wanted = Wanted(accounts=accounts, modes=modes, types=types)
+        self._wanted = wanted_of(accounts, modes, types)
         self._tries = tries
         self._prefix = prefix
         self._last: Bookmark | None = None
