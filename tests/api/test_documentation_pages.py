@@ -15,7 +15,8 @@ from tests.support.openapi import DOCUMENT
 from chaching_api.documentation import assets
 from chaching_api.documentation.assets import ASSETS
 
-PAGES: Final = ("/docs", "/docs/errors", "/openapi.json")
+HTML_PAGES: Final = ("/docs", "/docs/errors", "/docs/events")
+PAGES: Final = (*HTML_PAGES, "/openapi.json", "/asyncapi.json")
 ADDRESSES: Final = (*PAGES, *(f"/docs/assets/{name}" for name in ASSETS))
 OTHER_HOST: Final = re.compile(r"(?:https?:)?//(?!www\.w3\.org/)\w")
 VENDORED: Final = files(assets) / assets.SWAGGER_UI
@@ -83,10 +84,13 @@ async def test_nothing_may_be_loaded_from_elsewhere(client: Client, path: str) -
     [
         ("/docs", "text/html; charset=utf-8"),
         ("/docs/errors", "text/html; charset=utf-8"),
+        ("/docs/events", "text/html; charset=utf-8"),
         ("/openapi.json", "application/json"),
+        ("/asyncapi.json", "application/json"),
         ("/docs/assets/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
         ("/docs/assets/swagger-ui.css", "text/css; charset=utf-8"),
         ("/docs/assets/icon.svg", "image/svg+xml"),
+        ("/docs/assets/subscriber.txt", "text/plain; charset=utf-8"),
     ],
 )
 async def test_each_file_says_what_it_is(client: Client, path: str, content_type: str) -> None:
@@ -104,7 +108,7 @@ async def test_who_has_it_already_is_not_sent_it_again(client: Client, path: str
     assert (other.status, other.body) == (200, first.body)
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+@pytest.mark.parametrize("path", HTML_PAGES)
 async def test_all_that_a_page_leads_to_is_there(client: Client, path: str) -> None:
     found = await page(client, path)
     assert found.links
@@ -118,7 +122,7 @@ async def test_all_that_a_page_leads_to_is_there(client: Client, path: str) -> N
             assert anchor in found.anchors, link
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+@pytest.mark.parametrize("path", HTML_PAGES)
 async def test_a_page_has_no_script_and_no_style_of_its_own(client: Client, path: str) -> None:
     assert (await page(client, path)).inline == []
 
@@ -128,12 +132,19 @@ def test_an_inline_script_is_found_out() -> None:
     assert Links('<p style="color: red">').inline
 
 
-async def test_the_error_page_works_without_scripts(client: Client) -> None:
-    body = (await client.send("GET", "/docs/errors")).body
+@pytest.mark.parametrize("path", ["/docs/errors", "/docs/events"])
+async def test_a_page_of_text_works_without_scripts(client: Client, path: str) -> None:
+    body = (await client.send("GET", path)).body
     assert b"<script" not in body
 
 
-@pytest.mark.parametrize("name", ["reference.html", "reference.js", "pages.css"])
+@pytest.mark.parametrize("path", HTML_PAGES)
+async def test_every_page_leads_to_the_others(client: Client, path: str) -> None:
+    links = (await page(client, path)).links
+    assert set(HTML_PAGES) - {path} <= set(links)
+
+
+@pytest.mark.parametrize("name", ["reference.html", "reference.js", "pages.css", "events.html"])
 def test_our_own_files_name_no_other_host(name: str) -> None:
     assert not OTHER_HOST.search((files(assets) / name).read_text())
 

@@ -82,7 +82,7 @@ details = said(
     invoice_settings=invoice_settings,
     metadata=st.none() | st.dictionaries(texts, st.none() | texts),
     name=text_changes,
-    next_invoice_sequence=INT64,
+    next_invoice_sequence=st.integers(1, 2**63 - 1),
     payment_method=payment_methods,
     phone=text_changes,
     preferred_locales=st.lists(texts, max_size=3).map(tuple),

@@ -6,7 +6,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
+import msgspec
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import Connection
 
@@ -18,6 +20,7 @@ from chaching.envelope import LogId, Position, StreamKey
 LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000001")
 OTHER_LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000002")
 UNREACHABLE = "amqp://nobody:nothing@127.0.0.1:1/"
+HISTORY_PREFETCH_MESSAGES: Final = 1_000
 
 
 @asynccontextmanager
@@ -90,3 +93,67 @@ def assert_every_event_in_order(received: Sequence[EventMessage], head: Position
         assert message.previous_position == before, f"{message.position} does not follow {before}"
         of_customer[message.key] = message.position
     assert newest == head, f"the last event that came is {newest}, the log's is {head}"
+
+
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as a client of AMQP sees it."""
+
+    routing_key: str
+    content_type: str | None
+    delivery_mode: int | None
+    message_id: str | None
+    headers: dict[str, Any]
+    body: bytes
+
+
+class Mailbox:
+    """What has come into a queue, in order."""
+
+    def __init__(self) -> None:
+        self.messages: list[Arrived] = []
+
+    async def take(self, delivered: DeliveredMessage) -> None:
+        properties = delivered.header.properties
+        self.messages.append(
+            Arrived(
+                routing_key=delivered.routing_key or "",
+                content_type=properties.content_type,
+                delivery_mode=properties.delivery_mode,
+                message_id=properties.message_id,
+                headers=dict(properties.headers or {}),
+                body=delivered.body,
+            )
+        )
+
+    async def has(self, count: int) -> bool:
+        return len(self.messages) >= count
+
+
+@asynccontextmanager
+async def bound(amqp_url: str, prefix: str, *routing_keys: str) -> AsyncGenerator[Mailbox]:
+    """Take whatever comes, from now on, to a queue with these bindings."""
+    async with connected(amqp_url, name="mailbox") as connection:
+        channel = await connection.channel(publisher_confirms=False)
+        queue = (await channel.queue_declare(exclusive=True)).queue
+        assert queue is not None
+        for routing_key in routing_keys:
+            exchange = topology.names_under(prefix).events
+            await channel.queue_bind(queue, exchange, routing_key=routing_key)
+        mailbox = Mailbox()
+        await channel.basic_consume(queue, mailbox.take, no_ack=True)
+        yield mailbox
+
+
+@asynccontextmanager
+async def history(amqp_url: str, prefix: str) -> AsyncGenerator[Mailbox]:
+    """Read the stream from its beginning."""
+    async with connected(amqp_url, name="history") as connection:
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.basic_qos(prefetch_count=HISTORY_PREFETCH_MESSAGES)
+        mailbox = Mailbox()
+        await channel.basic_consume(
+            topology.names_under(prefix).history,
+            mailbox.take,
+            arguments={"x-stream-offset": "first"},
+        )
+        yield mailbox

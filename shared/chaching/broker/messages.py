@@ -4,11 +4,13 @@
 the same when it reads the log by itself. So there is one path from an event to a row of the read
 model, whichever way it travels.
 
-On the wire a message is a CloudEvent 1.0 in binary mode: its attributes stand in headers that begin
-with ``cloudEvents:``, ``source`` among them, which names the log as ``urn:uuid:`` and its id: two
-logs have the same positions, and only this tells their messages apart. Beside them those of the
-log: ``position``, ``previous_position`` (the same customer's, 0 for none), ``version``,
-``schema_version``, ``account``, ``mode`` and, when known, ``traceparent``. The body is JSON:
+On the wire a message is a CloudEvent 1.0 in the binary mode of its AMQP binding: its attributes
+stand in headers that begin with ``cloudEvents:``, but for ``datacontenttype``, which is the
+property ``content-type``. ``source`` names the log as ``urn:uuid:`` and its id: two logs have the
+same positions, and only this tells their messages apart. Beside them stand those of the log:
+``position``, ``previous_position`` (the same customer's, 0 for none), ``version``, ``account``,
+``mode`` and, when known, ``traceparent``. ``schema_version`` is that of the message, not of the
+stored event: it grows only when a subscriber must change. The body is JSON:
 
 - ``object``: the customer after the event; with ``customer.deleted`` as it was;
 - ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -45,7 +47,7 @@ from chaching.envelope import (
     Version,
 )
 
-SPEC_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = 1
 SOURCE_PREFIX: Final = "urn:uuid:"
 CONTENT_TYPE: Final = "application/json"
 PERSISTENT: Final = 2
@@ -91,7 +93,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
     previous_position: Position
     key: StreamKey
     version: Version
-    schema_version: int
+    schema_version: int = SCHEMA_VERSION
     event_id: EventId
     type: str
     time: datetime
@@ -110,31 +112,36 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True):
+class MessageBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a message; its parts are JSON as it travels."""
+
     object: msgspec.Raw
     previous_attributes: msgspec.Raw | UnsetType = UNSET
     attached: msgspec.Raw
 
 
-class _Headers(msgspec.Struct, frozen=True, kw_only=True):
+class MessageHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers of a message, all that there are; the broker may add some that begin with x-."""
+
+    specversion: Literal["1.0"] = msgspec.field(name="cloudEvents:specversion", default="1.0")
     event_id: EventId = msgspec.field(name="cloudEvents:id")
     source: Annotated[str, msgspec.Meta(pattern="^urn:uuid:[0-9a-f-]{36}\\Z")] = msgspec.field(
         name="cloudEvents:source"
     )
     type: str = msgspec.field(name="cloudEvents:type")
-    time: datetime = msgspec.field(name="cloudEvents:time")
+    time: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="cloudEvents:time")
     subject: CustomerId = msgspec.field(name="cloudEvents:subject")
-    position: Position
-    previous_position: Position
-    version: Version
+    position: Annotated[Position, msgspec.Meta(ge=1)]
+    previous_position: Annotated[Position, msgspec.Meta(ge=0)]
+    version: Annotated[Version, msgspec.Meta(ge=1)]
     schema_version: int
     account: AccountId
     mode: Mode
-    traceparent: str | None = None
+    traceparent: str | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_body = msgspec.json.Decoder(MessageBody).decode
 
 _UNSET_ADDRESS: Final = dict.fromkeys(AddressObject.__struct_fields__)
 _UNSET_SHIPPING: Final = dict.fromkeys(ShippingObject.__struct_fields__)
@@ -158,7 +165,6 @@ def message_of(recorded: RecordedEvent) -> EventMessage:
         previous_position=recorded.previous_position,
         key=recorded.key,
         version=recorded.version,
-        schema_version=recorded.schema_version,
         event_id=recorded.event_id,
         type=MESSAGE_TYPES[recorded.type],
         time=recorded.recorded_at,
@@ -187,24 +193,22 @@ def encode(message: EventMessage, log_id: LogId) -> Wire:
     """Return a message of a log in the form that the broker takes."""
     key = message.key
     mode = mode_of(livemode=key.livemode)
-    headers: dict[str, str | int] = {
-        "cloudEvents:specversion": SPEC_VERSION,
-        "cloudEvents:id": message.event_id,
-        "cloudEvents:source": SOURCE_PREFIX + log_id,
-        "cloudEvents:type": message.type,
-        "cloudEvents:time": message.time.isoformat(),
-        "cloudEvents:subject": key.id,
-        "position": message.position,
-        "previous_position": message.previous_position,
-        "version": message.version,
-        "schema_version": message.schema_version,
-        "account": key.account,
-        "mode": mode,
-    }
-    if message.traceparent is not None:
-        headers["traceparent"] = message.traceparent
+    headers = MessageHeaders(
+        event_id=message.event_id,
+        source=SOURCE_PREFIX + log_id,
+        type=message.type,
+        time=message.time,
+        subject=key.id,
+        position=message.position,
+        previous_position=message.previous_position,
+        version=message.version,
+        schema_version=message.schema_version,
+        account=key.account,
+        mode=mode,
+        traceparent=UNSET if message.traceparent is None else message.traceparent,
+    )
     previous = message.previous_attributes
-    body = _Body(
+    body = MessageBody(
         object=message.object,
         previous_attributes=UNSET if previous is None else previous,
         attached=message.attached,
@@ -212,7 +216,7 @@ def encode(message: EventMessage, log_id: LogId) -> Wire:
     return Wire(
         routing_key=f"{message.type}.{mode}.{key.account}",
         message_id=message.event_id,
-        headers=headers,
+        headers=msgspec.to_builtins(headers),
         body=_encode(body),
     )
 
@@ -225,12 +229,14 @@ def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMe
         Undecodable: it is not one of ours.
     """
     try:
-        known = msgspec.convert(headers, _Headers)
+        known = msgspec.convert(headers, MessageHeaders)
         parts = _decode_body(body)
     except msgspec.MsgspecError as error:
         raise Undecodable(f"a message is broken: {error}") from error
     if known.source != SOURCE_PREFIX + log_id:
         raise OtherLog(f"a message of another log: {known.source}")
+    if known.schema_version != SCHEMA_VERSION:
+        raise Undecodable(f"unknown schema version {known.schema_version} of a message")
     previous = parts.previous_attributes
     return EventMessage(
         position=known.position,
@@ -241,7 +247,7 @@ def decode(headers: Mapping[str, object], body: bytes, log_id: LogId) -> EventMe
         event_id=known.event_id,
         type=known.type,
         time=known.time,
-        traceparent=known.traceparent,
+        traceparent=None if known.traceparent is UNSET else known.traceparent,
         object=parts.object,
         previous_attributes=None if previous is UNSET else previous,
         attached=parts.attached,

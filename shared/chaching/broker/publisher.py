@@ -38,6 +38,7 @@ from pamqp.header import ContentHeader
 from chaching.broker import messages, topology
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
 from chaching.broker.errors import NotPublished, translated
+from chaching.broker.framing import content_header
 from chaching.broker.messages import EventMessage, Wire
 from chaching.envelope import START, LogId, Position
 
@@ -200,15 +201,8 @@ class _ConfirmingChannel(Channel):
         await self.open(timeout=ANSWER_TIMEOUT_S)
 
     def marshalled(self, exchange: str, wire: Wire) -> bytes:
-        properties = spec.Basic.Properties(
-            content_type=messages.CONTENT_TYPE,
-            delivery_mode=messages.PERSISTENT,
-            headers=dict(wire.headers),
-            message_id=wire.message_id,
-        )
-        header = ContentHeader(properties=properties, body_size=len(wire.body))
         method = _publish_method(exchange, wire.routing_key, self.number)
-        parts = [method, marshal(header, self.number)]
+        parts = [method, content_header(wire, self.number)]
         for start in range(0, len(wire.body), self.max_content_size):
             part = ContentBody(wire.body[start : start + self.max_content_size])
             parts.append(marshal(part, self.number))

@@ -17,9 +17,10 @@ from typing import Final
 from aiormq.abc import AbstractChannel
 from pamqp import commands as spec
 
-from chaching.broker import messages
 from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
 from chaching.broker.errors import translated
+from chaching.broker.framing import properties
+from chaching.broker.messages import Wire
 
 CONFIRM_TIMEOUT_S: Final = 10.0
 # by which a queue is reached that bears the routing key as its name
@@ -42,21 +43,27 @@ class Sender:
             NoSuchQueue: there is no such queue.
             BrokerUnavailable: no confirm in time; the message may be there or not.
         """
-        properties = spec.Basic.Properties(
-            content_type=messages.CONTENT_TYPE,
-            delivery_mode=messages.PERSISTENT,
-            headers=dict(headers),
-            message_id=message_id,
-        )
+        wire = Wire(routing_key=queue, message_id=message_id, headers=dict(headers), body=body)
         with translated():
             await self._channel.basic_publish(
-                body,
+                wire.body,
                 exchange=DEFAULT_EXCHANGE,
-                routing_key=queue,
-                properties=properties,
+                routing_key=wire.routing_key,
+                properties=_Properties(wire),
                 mandatory=True,
                 timeout=CONFIRM_TIMEOUT_S,
             )
+
+
+class _Properties(spec.Basic.Properties):
+    """The properties of a message, written as the relay writes them."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(message_id=wire.message_id)
+        self._marshalled = properties(wire)
+
+    def marshal(self) -> bytes:
+        return self._marshalled
 
 
 @asynccontextmanager

@@ -22,7 +22,9 @@ Mode: TypeAlias = Literal["test", "live"]
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PREFIX_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ACCOUNT_ID_PATTERN: Final = "[A-Za-z0-9_-]{1,64}"
+
+_ACCOUNT_ID: Final = re.compile(ACCOUNT_ID_PATTERN)
 _PAIRS: Final = tuple(first + second for first in DIGITS for second in DIGITS)
 _PREFIX_PAIRS: Final = tuple(a + b for a in PREFIX_DIGITS for b in PREFIX_DIGITS)
 

@@ -105,6 +105,7 @@ class Feed:
         self._time = bookmark.time
         self._done = bookmark.position
         self._window: Window[_Held] = Window(bookmark.position, items_max=WINDOW_MAX_EVENTS)
+        self._ready: deque[Received] = deque()
         self._arrivals = Arrivals()
         self._ordered: deque[Ordered] = deque()
         self._looking: _Looking | None = None
@@ -126,14 +127,19 @@ class Feed:
                 await self._sort()
             if self._ordered:
                 return Batch(ordered=self._ordered.popleft())
-            if taken := self._window.take(BATCH_MAX_EVENTS):
-                self._time = taken[-1].message.known.time
-                self.missing = None
-                self._look_at = _now() + QUIET_MAX_S
-                return Batch(events=[held.message for held in taken])
+            if self._ready:
+                return Batch(events=self._next_events())
             await self._acknowledge()
             await self._bring_more(until)
         return Batch()
+
+    def _next_events(self) -> list[Received]:
+        count = min(len(self._ready), BATCH_MAX_EVENTS)
+        events = [self._ready.popleft() for _ in range(count)]
+        self._time = events[-1].known.time
+        self.missing = None
+        self._look_at = _now() + QUIET_MAX_S
+        return events
 
     async def done(self, position: Position) -> None:
         """Acknowledge what can be, now that all up to a position is done.
@@ -176,6 +182,7 @@ class Feed:
         if given_up is not None and (arrival := given_up.arrival) is not None:
             await self._live.acknowledge(arrival.tag, alone=True)
             arrival.is_done = arrival.is_acknowledged = True
+        self._ready.extend(taken.message for taken in self._window.take())
 
     async def _ours(self, delivery: Delivery) -> Received | None:
         """Return the message of an event of the log that is followed, or None.

@@ -3,7 +3,8 @@
 Positions are dense, so after n comes n + 1. What is at or below the position was taken before;
 what is next can be taken; what lies further ahead is held until the gap before it is filled. Only
 so many are held: when there are more, the one furthest ahead is given up, which loses nothing,
-because it will show as a gap in its turn.
+because it will show as a gap in its turn. Take whenever the next item was offered: then a stretch
+without a gap passes through, however long it is.
 """
 
 from __future__ import annotations
@@ -33,13 +34,9 @@ class Window(Generic[T]):
         return Position(self._position + 1)
 
     @property
-    def has_next(self) -> bool:
-        return self.next in self._held
-
-    @property
     def gap_end(self) -> Position | None:
         """The last position that is missing before the first item held, or None."""
-        if not self._held or self.has_next:
+        if not self._held or self.next in self._held:
             return None
         return Position(min(self._held) - 1)
 
@@ -48,14 +45,14 @@ class Window(Generic[T]):
         if position <= self._position or position in self._held:
             return None
         self._held[position] = item
-        if len(self._held) <= self._items_max:
+        if position == self.next or len(self._held) <= self._items_max:
             return None
         return self._held.pop(max(self._held))
 
-    def take(self, items_max: int) -> list[T]:
+    def take(self) -> list[T]:
         """Return the next items without a gap, and move the position beyond them."""
         taken: list[T] = []
-        while len(taken) < items_max and self.has_next:
+        while self.next in self._held:
             self._position = self.next
             taken.append(self._held.pop(self._position))
         return taken

@@ -65,6 +65,8 @@ Execute. A service started with `make run` knows the key `sk_test_12345`.
 **Bodies** are forms with brackets, as in `address[line1]=…`, or JSON of the same structure. In \
 JSON, `null` is what an empty value is in a form: it unsets. Numbers and booleans count as their \
 text where a text is wanted. Parameters of a POST may stand in the query too.
+
+**Events.** Every change is also published for other services: [how to subscribe](/docs/events).
 """
 
 _GROUPS: Final = {

@@ -8,41 +8,28 @@ from http import HTTPStatus
 from typing import Final
 
 from chaching_api.documentation.error_codes import CODES, REASONS, CodeEntry
+from chaching_api.documentation.page_frame import framed
+from chaching_api.errors import ERRORS_PATH
 
 REASON_ANCHOR: Final = "reason-"
 
-_HEAD: Final = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Error codes of the Chaching API</title>
-<link rel="icon" href="/docs/assets/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/docs/assets/pages.css">
-</head>
-<body>
-<header class="bar">
-<a class="name" href="/docs">Chaching</a>
-<nav aria-label="Pages"><a href="/docs">API reference</a> <a href="/openapi.json">OpenAPI</a></nav>
-</header>
-<main class="prose">
+_INTRODUCTION: Final = """\
 <h1>Error codes</h1>
 <p>Every error is a JSON object <code>{"error": {…}}</code>. Its <code>code</code> is one of those
 below, for programs to decide by; <code>reason</code>, where there is one, is the finer cause;
 <code>message</code> is for people; <code>param</code> names the parameter at fault. The header
 <code>Stripe-Should-Retry</code> says whether sending the same request again can help.</p>
 """
-_TAIL: Final = "</main>\n</body>\n</html>\n"
 
 
 def error_page() -> bytes:
     """Return the page as UTF-8."""
-    return "".join(_parts()).encode()
+    title = "Error codes of the Chaching API"
+    return framed(title, ERRORS_PATH, ("/openapi.json", "OpenAPI"), "".join(_parts()))
 
 
 def _parts() -> Iterator[str]:
-    yield _HEAD
+    yield _INTRODUCTION
     yield '<nav aria-label="Codes"><ul>\n'
     for code in CODES:
         yield f'<li><a href="#{code}"><code>{code}</code></a></li>\n'
@@ -50,7 +37,6 @@ def _parts() -> Iterator[str]:
     for code, entry in CODES.items():
         yield from _section(code, entry)
     yield from _reasons()
-    yield _TAIL
 
 
 def _section(code: str, entry: CodeEntry) -> Iterator[str]:

@@ -281,6 +281,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         HTML,
     ),
     _page(
+        "/docs/events",
+        "read_how_to_subscribe",
+        "Read how to subscribe to events",
+        "A page on the messages that other services receive, with a program to begin with.",
+        HTML,
+    ),
+    _page(
         "/docs/errors",
         "read_error_codes",
         "Read what the error codes mean",
@@ -292,6 +299,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "read_document",
         "Read this document",
         "The OpenAPI document of this service.",
+        JSON,
+    ),
+    _page(
+        "/asyncapi.json",
+        "read_events_document",
+        "Read the document of the events",
+        "The AsyncAPI document of the messages that other services receive.",
         JSON,
     ),
     Operation(

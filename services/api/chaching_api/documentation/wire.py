@@ -81,7 +81,6 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.object": {"const": "customer"},
     "Customer.balance": _INT64,
     "Customer.created": _UNIX_S,
-    "Customer.default_source": DEFAULT_SOURCE,
     "Customer.description": {"maxLength": TEXT_CHARACTERS_MAX},
     "Customer.email": {"maxLength": EMAIL_CHARACTERS_MAX},
     "Customer.invoice_prefix": {"pattern": f"^{INVOICE_PREFIX_PATTERN}$"},
@@ -89,7 +88,6 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Customer.name": {"maxLength": NAME_CHARACTERS_MAX},
     "Customer.next_invoice_sequence": {"format": "int64", "minimum": 1, "maximum": INT64_MAX},
     "Customer.phone": {"maxLength": PHONE_CHARACTERS_MAX},
-    "Customer.test_clock": TEST_CLOCK,
     "Customer.updated": _UNIX_S,
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
@@ -98,40 +96,71 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "DeletedCustomer.deleted": {"const": True},
     "ErrorFields.doc_url": {"format": "uri"},
     "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
+}
+
+# what is an id unless ``expand[]`` names it
+EXPANDABLE: Final[Mapping[str, Schema]] = {
+    "Customer.default_source": DEFAULT_SOURCE,
+    "Customer.test_clock": TEST_CLOCK,
     "InvoiceSettings.default_payment_method": DEFAULT_PAYMENT_METHOD,
 }
 
 
+class Telling(msgspec.Struct, frozen=True, kw_only=True):
+    """How to tell Structs, each by the name of its component.
+
+    ``narrowed`` has what the types alone do not say, ``words`` what people are told; both are
+    keyed by component and key.
+    """
+
+    structs: Mapping[str, type[msgspec.Struct]]
+    narrowed: Mapping[str, Schema]
+    words: Mapping[str, str]
+
+    def components(self) -> dict[str, Schema]:
+        """Return the schemas by name; a Struct within that has no name is a TypeError."""
+        names = {struct.__name__: name for name, struct in self.structs.items()}
+        _, found = msgspec.json.schema_components(self.structs.values(), ref_template="{name}")
+        missing = found.keys() - names.keys()
+        if missing:
+            raise TypeError(f"no component has a name for {', '.join(sorted(missing))}")
+        return {
+            name: self._closed(name, struct, _renamed(found[struct.__name__], names))
+            for name, struct in self.structs.items()
+        }
+
+    def described(self, path: str, schema: Schema) -> Schema:
+        """Return a schema with what is narrower there, and its words."""
+        narrowed = self.narrowed.get(path, {})
+        if "anyOf" not in narrowed:
+            told = {key: value for key, value in schema.items() if key != "default"}
+            narrowed = {**_either(told), **narrowed}
+        return {"description": self.words[path], **narrowed} if path in self.words else narrowed
+
+    def _closed(self, name: str, struct: type[msgspec.Struct], schema: Schema) -> Schema:
+        properties: dict[str, Schema] = schema["properties"]
+        leavable = {f.encode_name for f in msgspec.structs.fields(struct) if _can_be_unset(f)}
+        return {
+            "type": "object",
+            "description": self.words.get(name, ""),
+            "properties": {
+                key: self.described(f"{name}.{key}", properties[key])
+                for key in sorted(properties, key=_rank)
+            },
+            "required": sorted(properties.keys() - leavable, key=_rank),
+            "additionalProperties": False,
+        }
+
+
 def wire_schemas() -> dict[str, Schema]:
     """Return the components that answers are made of, by name."""
-    names = {struct.__name__: name for name, struct in ANSWERED.items()}
-    _, found = msgspec.json.schema_components(ANSWERED.values(), ref_template="{name}")
-    missing = found.keys() - names.keys()
-    if missing:
-        raise TypeError(f"no component has a name for {', '.join(sorted(missing))}")
-    closed = {
-        name: _closed(name, struct, _renamed(found[struct.__name__], names))
-        for name, struct in ANSWERED.items()
-    }
+    telling = Telling(structs=ANSWERED, narrowed={**NARROWED, **EXPANDABLE}, words=ATTRIBUTES)
+    closed = telling.components()
     closed["Customer"]["properties"] |= {
-        name: _described(f"Customer.{name}", schema) for name, schema in ONLY_EXPANDED.items()
+        name: telling.described(f"Customer.{name}", schema)
+        for name, schema in ONLY_EXPANDED.items()
     }
     return {**closed, **EXPANDED, **PAGES}
-
-
-def _closed(name: str, struct: type[msgspec.Struct], schema: Schema) -> Schema:
-    properties: dict[str, Schema] = schema["properties"]
-    leavable = {f.encode_name for f in msgspec.structs.fields(struct) if _can_be_unset(f)}
-    return {
-        "type": "object",
-        "description": ATTRIBUTES.get(name, ""),
-        "properties": {
-            key: _described(f"{name}.{key}", properties[key])
-            for key in sorted(properties, key=_rank)
-        },
-        "required": sorted(properties.keys() - leavable, key=_rank),
-        "additionalProperties": False,
-    }
 
 
 def _can_be_unset(field: msgspec.structs.FieldInfo) -> bool:
@@ -142,14 +171,6 @@ def _rank(key: str) -> tuple[int, str]:
     """Order keys as the wire does: ``id``, ``object``, then alphabetical."""
     first = ("id", "object")
     return (first.index(key) if key in first else len(first), key)
-
-
-def _described(path: str, schema: Schema) -> Schema:
-    narrowed = NARROWED.get(path, {})
-    if "anyOf" not in narrowed:
-        told = {key: value for key, value in schema.items() if key != "default"}
-        narrowed = {**_either(told), **narrowed}
-    return {"description": ATTRIBUTES[path], **narrowed} if path in ATTRIBUTES else narrowed
 
 
 def _either(schema: Schema) -> Schema:

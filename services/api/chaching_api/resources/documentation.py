@@ -1,4 +1,4 @@
-"""``/openapi.json`` and ``/docs``: what this API is, to be read by programs and by people.
+"""``/openapi.json``, ``/asyncapi.json`` and ``/docs``: what is here, for programs and for people.
 
 No key is needed. All of it is made before the first request and served as bytes; a caller that
 names the digest it has already gets 304. The pages may load nothing but what this service serves.
@@ -17,6 +17,9 @@ from chaching_api.boundary import JSON, Answer, bounded
 from chaching_api.documentation.assets import ASSETS, Content, content, read_content
 from chaching_api.documentation.document import encoded_document
 from chaching_api.documentation.error_page import error_page
+from chaching_api.documentation.events import document as events_document
+from chaching_api.documentation.events.page import PATH as EVENTS_PATH
+from chaching_api.documentation.events.page import events_page
 from chaching_api.errors import ERRORS_PATH, UnknownUrl
 
 ASSETS_PATH: Final = "/docs/assets/"
@@ -37,8 +40,10 @@ _HEADERS: Final = {
 def _pages() -> Mapping[str, Content]:
     return {
         "/docs": read_content("reference.html"),
+        EVENTS_PATH: content(events_page(), HTML),
         ERRORS_PATH: content(error_page(), HTML),
         "/openapi.json": content(encoded_document(), JSON),
+        "/asyncapi.json": content(events_document.encoded_document(), JSON),
     }
 
 

@@ -41,6 +41,7 @@ ASSETS: Final[Mapping[str, Content]] = {
     "icon.svg": read_content("icon.svg"),
     "pages.css": read_content("pages.css"),
     "reference.js": read_content("reference.js"),
+    "subscriber.txt": read_content("subscriber.txt"),
     "swagger-ui.css": read_content(f"{SWAGGER_UI}/swagger-ui.css"),
     "swagger-ui-bundle.js": read_content(f"{SWAGGER_UI}/swagger-ui-bundle.js"),
     "swagger-ui-bundle.js.LICENSE.txt": read_content(
