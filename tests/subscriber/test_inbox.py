@@ -37,7 +37,9 @@ def step(start: int, end: int) -> Step:
 
 def writing(position: int) -> Callable[[Connection], Awaitable[None]]:
     async def write(connection: Connection) -> None:
-        await connection.execute("INSERT INTO applied VALUES ($1, 'cus_1')", position)
+        await connection.execute(
+            "INSERT INTO applied (position, id) VALUES ($1, 'cus_1')", position
+        )
 
     return write
 
@@ -295,7 +297,11 @@ async def test_a_role_needs_no_more_than_the_guide_grants(copy: Copy) -> None:
     async with inbox_of(copy.url):
         await administer(copy.url, f"CREATE ROLE {role}")
     try:
-        for right in ("USAGE ON SCHEMA chaching_inbox", "INSERT ON applied"):
+        for right in (
+            "USAGE ON SCHEMA chaching_inbox",
+            "INSERT ON applied",
+            "USAGE ON SEQUENCE applied_turn_seq",
+        ):
             await administer(copy.url, f"GRANT {right} TO {role}")
         async with Inbox(f"{copy.url}?role={role}").opened() as inbox:
             with pytest.raises(InboxRefused, match="owner"):

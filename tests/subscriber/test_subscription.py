@@ -41,8 +41,8 @@ TOLD: Final = told_log(1_500)
 
 
 async def assert_complete(copy: Copy, told: Sequence[EventMessage]) -> None:
-    """Everything was applied once, and the copy is what it must be."""
-    assert await copy.applied() == [message.position for message in told]
+    """Everything was applied once, in order, and the copy is what it must be."""
+    assert await copy.applied_in_turn() == [message.position for message in told]
     assert await copy.customers() == expected_copy(told)
 
 

@@ -43,7 +43,7 @@ TABLES: Final = """
         account text, livemode boolean, id text, body text, position bigint,
         PRIMARY KEY (account, livemode, id)
     );
-    CREATE TABLE applied (position bigint NOT NULL, id text NOT NULL);
+    CREATE TABLE applied (position bigint NOT NULL, id text NOT NULL, turn bigserial);
 """
 
 
@@ -62,7 +62,7 @@ async def keep_copy(event: Event, connection: Connection) -> None:
         *(event.account, event.mode == "live", event.customer_id, body.decode(), event.position),
     )
     await connection.execute(
-        "INSERT INTO applied VALUES ($1, $2)", event.position, event.customer_id
+        "INSERT INTO applied (position, id) VALUES ($1, $2)", event.position, event.customer_id
     )
 
 
@@ -84,8 +84,12 @@ class Copy:
         }
 
     async def applied(self) -> list[int]:
-        """Return the positions of what was applied, in order, as often as it was."""
-        rows = await self.database.fetch("SELECT position FROM applied ORDER BY position")
+        """Return the positions of what was applied, as often as it was, sorted."""
+        return sorted(await self.applied_in_turn())
+
+    async def applied_in_turn(self) -> list[int]:
+        """Return the positions of what was applied, as often as it was, the first one first."""
+        rows = await self.database.fetch("SELECT position FROM applied ORDER BY turn")
         return [row["position"] for row in rows]
 
     async def position(self) -> Position:
@@ -96,11 +100,11 @@ class Copy:
         )
         return Position(rows[0]["position"]) if rows else START
 
-    async def reaches(self, position: int) -> None:
+    async def reaches(self, position: int, *, limit_s: float = LIMIT_S) -> None:
         async def is_there() -> bool:
             return await self.position() >= position
 
-        await eventually(is_there, f"the subscriber has come to {position}")
+        await eventually(is_there, f"the subscriber has come to {position}", limit_s=limit_s)
 
     async def start_over(self) -> None:
         """Forget everything, as the guide says to do before another log is followed."""
