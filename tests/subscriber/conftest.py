@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import pytest
+import structlog
 from tests.support.brokers import own_prefix
 from tests.support.subscribers import Copy, own_database
 
@@ -35,3 +36,9 @@ async def copy(database_admin_url: str) -> AsyncGenerator[Copy]:
     """A database of the subscriber's own."""
     async with own_database(database_admin_url) as copy:
         yield copy
+
+
+@pytest.fixture
+def guest_logs() -> None:
+    """Logs as in a process that did not choose a form, whatever ran before in this one."""
+    structlog.reset_defaults()

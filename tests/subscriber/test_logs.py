@@ -82,6 +82,7 @@ async def test_whoever_starts_over_follows_the_new_log(
     assert await copy.customers() == expected_copy(OTHER[:50])
 
 
+@pytest.mark.usefixtures("guest_logs")
 async def test_a_message_that_is_no_event_is_refused_and_the_next_one_applied(
     amqp_url: str, prefix: str, queue: str, copy: Copy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -156,6 +156,7 @@ async def test_a_parked_message_is_whole_and_says_why_when_and_after_how_many_tr
     assert second.known.parked_reason == f"behind {POISON.position}"
 
 
+@pytest.mark.usefixtures("guest_logs")
 async def test_logs_name_positions_and_errors_and_nothing_that_the_error_says(
     amqp_url: str,
     prefix: str,
