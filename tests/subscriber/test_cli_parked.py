@@ -96,7 +96,7 @@ def test_looking_changes_nothing(queues: QueueNames) -> None:
 
 def test_showing_an_event_tells_everything_about_it(queues: QueueNames) -> None:
     event = decoded("parked", "show", str(FIRST.position), "--queue", queues.own)
-    assert event["detail"] == SECRET
+    assert event["detail"] == f"ValueError: {SECRET}"
     assert event["log"] == LOG_ID
     assert event["body"]["object"] == msgspec.json.decode(FIRST.object)
     assert SECRET in run("parked", "show", str(FIRST.position), "--queue", queues.own)

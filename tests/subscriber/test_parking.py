@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from tests.support.brokers import LOG_ID, messages_in
@@ -28,6 +28,8 @@ from chaching.broker.sender import sending
 from chaching.subscriber import (
     Connection,
     Event,
+    Handler,
+    HandlerNotAsync,
     Inbox,
     ParkedQueueFull,
     Subscription,
@@ -150,7 +152,9 @@ async def test_a_parked_message_is_whole_and_says_why_when_and_after_how_many_tr
     assert {name: first.headers[name] for name in wire.headers} == wire.headers
     known = first.known
     assert (known.parked_reason, known.parked_tries) == ("BrokenError", 3)
-    assert known.parked_detail == f"{POISON.key.id} cannot be kept"
+    assert known.parked_detail is not None
+    assert known.parked_detail.startswith("Traceback")
+    assert known.parked_detail.endswith(f"BrokenError: {POISON.key.id} cannot be kept")
     assert known.parked_at is not None
     assert datetime.now(UTC) - known.parked_at < timedelta(seconds=LIMIT_S)
     assert second.known.parked_reason == f"behind {POISON.position}"
@@ -167,6 +171,7 @@ async def test_logs_name_positions_and_errors_and_nothing_that_the_error_says(
     async with running_with(Fragile(POISON.position), subscription, copy):
         await all_told(amqp_url, prefix, copy)
     assert f"event_parked queue={subscription.queue} position={POISON.position}" in caplog.text
+    assert "reason=BrokenError where=test_parking.py:" in caplog.text
     assert "reason=BrokenError tries=3" in caplog.text
     assert "cannot be kept" not in caplog.text
 
@@ -350,6 +355,20 @@ async def test_a_database_that_is_away_parks_nothing(
             await copy.reaches(120)
     assert await copy.applied() == positions_of(TOLD)
     assert await parked_in(amqp_url, queue) == []
+
+
+async def test_a_handler_that_is_not_async_stops_the_subscriber(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
+) -> None:
+    def handle(_event: Event, _connection: Connection) -> None:
+        return
+
+    await publish(amqp_url, prefix, TOLD[:5], LOG_ID)
+    inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
+    with pytest.raises(HandlerNotAsync):
+        async with asyncio.timeout(LIMIT_S):
+            await subscription.run(cast("Handler", handle), inbox=inbox)
+    assert (await copy.position(), await parked_in(amqp_url, queue)) == (0, [])
 
 
 async def test_a_full_parked_queue_stops_the_subscriber_and_loses_nothing(

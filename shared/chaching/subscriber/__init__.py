@@ -7,6 +7,7 @@ project each name is imported from the module that it lives in.
 from chaching.runtime.lifecycle import run
 from chaching.subscriber.connection import Connection
 from chaching.subscriber.errors import (
+    HandlerNotAsync,
     InboxRefused,
     LogChanged,
     ParkedQueueFull,
@@ -43,6 +44,7 @@ __all__ = [
     "CustomerUpdated",
     "Event",
     "Handler",
+    "HandlerNotAsync",
     "Inbox",
     "InboxRefused",
     "InvoiceSettings",

@@ -32,5 +32,9 @@ class TryLater(Exception):  # noqa: N818 - says what to do
     """
 
 
+class HandlerNotAsync(Stopped):
+    """The handler is no coroutine function, so nobody can say when its work is done."""
+
+
 class TransactionEnded(Stopped):
     """A handler ended the transaction that it works in, so its work and the position part ways."""

@@ -1,11 +1,12 @@
 """Gives events to the handler, in steps, and parks what it cannot handle.
 
-Theory of operation. Events are handled together, up to a batch in one transaction. When that fails
-they are handled one by one, so that one that cannot be handled does not fail its neighbours. By
-itself an event is tried at most ``tries_max`` times, with growing pauses; then it is sent to the
-parked queue and, when that has it, the position moves past it and the inbox notes it, in one step.
-Later events of the same customer follow it there without being tried, so each customer's events
-stay in order; all others go on. What cannot be read is parked without a second try.
+Theory of operation. Events are handled together, as many in one transaction as keep it short (see
+``pace``). When that fails they are handled one by one, so that one that cannot be handled does not
+fail its neighbours. By itself an event is tried at most ``tries_max`` times, with growing pauses;
+then it is sent to the parked queue and, when that has it, the position moves past it and the inbox
+notes it, in one step. Later events of the same customer follow it there without being tried, so
+each customer's events stay in order; all others go on. What cannot be read is parked without a
+second try.
 
 A server that is away is waited for, however long, and no try is counted (see the inbox).
 
@@ -20,6 +21,8 @@ is to be discarded is only noted. Whatever is not noted as parked has been handl
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -33,9 +36,11 @@ from chaching.eventstore.errors import Unavailable
 from chaching.runtime.lifecycle import BackOff, retried
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import bookmark_of
+from chaching.subscriber.errors import HandlerNotAsync
 from chaching.subscriber.events import Event, Received, event_of
 from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Step
-from chaching.subscriber.parking import Parking, Why, because_of, behind
+from chaching.subscriber.pace import Pace
+from chaching.subscriber.parking import Parking, Why, because_of, behind, place_of
 from chaching.subscriber.wanted import Wanted
 
 TRIES_MAX: Final = 5
@@ -76,6 +81,7 @@ class Handling:
         self._wanted = wanted
         self._tries = tries
         self._careful_left = 0 if held.was_let_go else CAREFUL_EVENTS
+        self._pace = Pace(events_max=CAREFUL_EVENTS)
 
     async def handle(self, messages: Sequence[Received]) -> None:
         """Do all events that follow the bookmark: handled, parked, or passed over as not wanted.
@@ -116,11 +122,11 @@ class Handling:
             self._tell("parked_event_handled", message)
 
     def _runs(self, messages: Sequence[Received]) -> Iterator[Sequence[Received]]:
-        """Yield stretches that end before each event that is parked behind another, or with it."""
+        """Yield steps: an event that waits behind a parked one is a step by itself."""
         run: list[Received] = []
         for message in messages:
             is_behind = self._parked_before(message) is not None
-            if is_behind and run:
+            if run and (is_behind or len(run) >= self._pace.events):
                 yield run
                 run = []
             run.append(message)
@@ -135,11 +141,16 @@ class Handling:
         return self._held.parked.first_of(message.key) if self._wanted.has(message) else None
 
     async def _together(self, messages: Sequence[Received]) -> None:
+        began = _now()
         try:
             events = [event_of(message) for message in messages if self._wanted.has(message)]
             await self._commit(self._step(messages), events)
-        except (HandlerFailed, Undecodable):
+        except (HandlerFailed, Undecodable) as error:
+            self._pace.took(len(messages), _now() - began)
+            self._tell("step_failed", messages[0], events=len(messages), reason=str(error))
             await self._one_by_one(messages)
+        else:
+            self._pace.took(len(messages), _now() - began)
 
     async def _one_by_one(self, messages: Sequence[Received]) -> None:
         run: list[Received] = []
@@ -172,7 +183,8 @@ class Handling:
             except Undecodable as error:
                 return because_of(error, tries)
             except HandlerFailed as failed:
-                self._tell("handler_failed", message, reason=str(failed), tries=tries)
+                where = place_of(failed.error)
+                self._tell("handler_failed", message, reason=str(failed), where=where, tries=tries)
                 if tries == self._tries.tries_max:
                     return because_of(failed.error, tries)
             else:
@@ -203,7 +215,10 @@ class Handling:
 
     async def _handle(self, events: Sequence[Event], connection: DriverConnection) -> None:
         for event in events:
-            await self._handler(event, connection)
+            work = self._handler(event, connection)
+            if not inspect.isawaitable(work):
+                raise HandlerNotAsync("the handler must be async: it was called and did not wait")
+            await work
 
     def _step(self, messages: Sequence[Received]) -> Step:
         return Step(start=self._held.bookmark.position, end=bookmark_of(messages[-1]))
@@ -217,3 +232,7 @@ class Handling:
             account=message.key.account,
             **more,
         )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

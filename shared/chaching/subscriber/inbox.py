@@ -42,7 +42,7 @@ from chaching.eventstore.errors import Fenced, Unavailable, is_outage
 from chaching.eventstore.statements import statement
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import Bookmark
-from chaching.subscriber.errors import InboxRefused, TransactionEnded, TryLater
+from chaching.subscriber.errors import InboxRefused, Stopped, TransactionEnded, TryLater
 
 TRANSACTION_MAX_S: Final = 30.0
 SILENCE_MAX_S: Final = 5.0
@@ -161,7 +161,7 @@ class Held:
                 await self._move(session, step)
                 await self._try(connection, work)
                 await session.execute(_SOUND)
-        except (HandlerFailed, Unavailable, Fenced, TransactionEnded):
+        except (HandlerFailed, Unavailable, Fenced, Stopped):
             raise
         except Exception as error:
             if is_outage(error):
@@ -231,6 +231,8 @@ class Held:
         try:
             async with asyncio.timeout(self._transaction_max_s):
                 await work(connection)
+        except Stopped:
+            raise
         except Exception as error:
             if isinstance(error, TryLater) or is_outage(error) or connection.is_closed():
                 raise Unavailable(f"the handler waits: {type(error).__name__}") from error

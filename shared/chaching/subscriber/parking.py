@@ -2,7 +2,7 @@
 
 A parked message keeps its headers and its body. Beside them it says when and why it was parked and
 how often it was tried: ``parked_reason`` is the name of an error or what it waits behind, and holds
-nothing personal; ``parked_detail`` is the error's text, which may.
+nothing personal; ``parked_detail`` is the error with its traceback, which may.
 
 A crash after the queue has a message and before that is noted brings the message there once more;
 whoever reads the queue counts positions, not messages.
@@ -10,8 +10,10 @@ whoever reads the queue counts positions, not messages.
 
 from __future__ import annotations
 
+import traceback
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,7 +26,8 @@ from chaching.runtime.logs import logger
 from chaching.subscriber.errors import ParkedQueueFull
 from chaching.subscriber.events import Received
 
-DETAIL_CHARACTERS_MAX: Final = 1_000
+DETAIL_CHARACTERS_MAX: Final = 4_000
+PACKAGE_FOLDER: Final = str(Path(__file__).parent)
 # what the broker added to a delivery, and what an earlier parking said
 _LEFT_OUT: Final = ("x-", "parked_")
 
@@ -42,7 +45,19 @@ def behind(position: Position) -> Why:
 
 
 def because_of(error: Exception, tries: int) -> Why:
-    return Why(reason=type(error).__name__, detail=str(error), tries=tries)
+    """Return an error as a reason, with its traceback in full."""
+    detail = "".join(traceback.format_exception(error)).strip()
+    return Why(reason=type(error).__name__, detail=detail, tries=tries)
+
+
+def place_of(error: Exception) -> str:
+    """Return where in the handler an error was raised: no values, just file, line and function."""
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not frame.filename.startswith(PACKAGE_FOLDER)]
+    if not outside:
+        return "?"
+    frame = outside[0]
+    return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 
 
 class Parking:
@@ -106,6 +121,6 @@ def _said(why: Why) -> dict[str, str | int]:
     return {
         "parked_at": datetime.now(UTC).isoformat(),
         "parked_reason": why.reason,
-        "parked_detail": why.detail[:DETAIL_CHARACTERS_MAX],
+        "parked_detail": why.detail[-DETAIL_CHARACTERS_MAX:],
         "parked_tries": why.tries,
     }
