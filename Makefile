@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz campaign audit lock clean
+.PHONY: help run test check bench fuzz campaign audit tamper lock clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -55,6 +55,10 @@ audit: ## show the auditor's promises at full length, and what they cost (AUDIT=
 campaign: ## kill a subscriber 50 times while 20,000 events flow (CAMPAIGN="--help": options)
 	$(INSTALL) test
 	@exec $(BIN)/python -m tests.campaigns $(CAMPAIGN)
+
+tamper: ## manipulate a log a thousand times, all of which must be found (TAMPER="--help": options)
+	$(INSTALL) test
+	@exec $(BIN)/python -m tests.tampering $(TAMPER)
 
 lock: ## compile requirements/*.in into locked *.txt
 	$(INSTALL) test

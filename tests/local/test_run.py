@@ -118,6 +118,6 @@ async def test_a_run_serves_heals_survives_a_kill_and_ends_everything(
         await second.child.end(signal.SIGTERM, LIMIT_S)
         assert second.child.exit_code == 0
         assert time.monotonic() - stopping < LIMIT_S
-    assert len(started) == 6
+    assert len(started) == 7
     assert not any(mark.is_alive() for mark in started)
     assert running_state(folder) is None

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from chaching import envelope
-from chaching.cli.options import FORMATS, MODES, checked_account, database_url
-from chaching.cli.output import printable, printable_json, wants_color
+from chaching.cli.options import MODES, checked_account, database_url
+from chaching.cli.output import FORMATS, printable, printable_json, wants_color
 from chaching.domain.changes import Change
 from chaching.domain.customer_object import render
 from chaching.domain.ids import Mode, mode_of

@@ -13,9 +13,9 @@ from chaching.cli.audit import audit
 from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
 from chaching.cli.events import events
+from chaching.cli.evidence import EVIDENCE, EVIDENCE_FAILURES
 from chaching.cli.keys import keys
-from chaching.cli.options import FORMATS
-from chaching.cli.output import say
+from chaching.cli.output import FORMATS, say
 from chaching.cli.parked import parked
 from chaching.cli.projection import projection
 from chaching.cli.replay import replay
@@ -30,6 +30,7 @@ from chaching.subscriber.parked import ParkedRefused
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
+FAILURES: Final = (*EVIDENCE_FAILURES, *DATABASE_FAILURES)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -54,7 +55,7 @@ def main() -> None:
         ParkedRefused,
         BrokerUnavailable,
         OSError,
-        *DATABASE_FAILURES,
+        *FAILURES,
     ) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
@@ -111,6 +112,7 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-audit.add_command(audit_replay)
+for auditing in (audit_replay, *EVIDENCE):
+    audit.add_command(auditing)
 for command in (audit, completion, events, keys, parked, projection, replay):
     chaching.add_command(command)

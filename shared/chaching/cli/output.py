@@ -1,4 +1,4 @@
-"""How commands print: tables, instants, bars, colours, and what to do when nobody reads."""
+"""How commands print: forms, tables, instants, bars, colours, and what to do when nobody reads."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+FORMATS: Final = click.Choice(["text", "json"])
 GAP: Final = "  "
 COLOURS: Final = click.Choice(["auto", "always", "never"])
 BAR_CHARACTERS: Final = 12

@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from chaching.cli.options import FORMATS, broker_url
-from chaching.cli.output import instant, table
+from chaching.cli.options import broker_url
+from chaching.cli.output import FORMATS, instant, table
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode
 from chaching.envelope import Position
 from chaching.local.places import data_dir

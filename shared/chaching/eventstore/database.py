@@ -70,6 +70,20 @@ class Session:
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
+    async def copy_out(self, sql: str, *arguments: object, take: Callable[[bytes], None]) -> None:
+        """Hand a query's rows over in PostgreSQL's binary form, as they come, in bounded memory.
+
+        Raises Unavailable as ``fetch`` does.
+        """
+
+        async def taken(copied: bytes) -> None:
+            take(copied)
+
+        with translated():
+            await self._connection.copy_from_query(
+                sql, *arguments, output=taken, format="binary", timeout=self._timeout_s
+            )
+
 
 class Database:
     """A pool of sessions on one database. Opening it does not wait for the server."""

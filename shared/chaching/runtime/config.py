@@ -17,6 +17,7 @@ import msgspec
 DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://")]
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
 PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
+SigningSeed: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -38,6 +39,7 @@ WANTED: Final = {
     "RATE_LIMIT_SEARCH_PER_S": f"searches a second of one key, {_RATES}",
     "RATE_LIMIT_WRITES_PER_S": f"writes a second of one key, {_RATES}",
     "RATE_LIMIT_CONCURRENT": f"requests of one key under way at a time, {_AMOUNTS}",
+    "AUDIT_SIGNING_KEY": "32 random bytes in Base64, as `openssl rand -base64 32` prints them",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
 
@@ -74,6 +76,14 @@ class ProjectorConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: DatabaseUrl
     amqp_url: AmqpUrl | None = None
+    log_level: LogLevel = "info"
+
+
+class AuditorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the auditor must be told: above all, what to sign checkpoints of the log with."""
+
+    database_url: DatabaseUrl
+    audit_signing_key: SigningSeed
     log_level: LogLevel = "info"
 
 
