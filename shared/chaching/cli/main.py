@@ -8,6 +8,7 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.broker.errors import BrokerUnavailable
 from chaching.cli.audit import audit
 from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
@@ -15,6 +16,7 @@ from chaching.cli.events import events
 from chaching.cli.evidence import EVIDENCE, EVIDENCE_FAILURES
 from chaching.cli.keys import keys
 from chaching.cli.output import FORMATS, say
+from chaching.cli.parked import parked
 from chaching.cli.projection import projection
 from chaching.cli.replay import replay
 from chaching.eventstore.api_keys import KeyRefused
@@ -24,6 +26,7 @@ from chaching.local.places import data_dir
 from chaching.local.state import running_state
 from chaching.local.supervisor import RunSettings, run
 from chaching.schema.migrations import migrate
+from chaching.subscriber.parked import ParkedRefused
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
@@ -45,7 +48,15 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, KeyRefused, LogUnreadable, OSError, *FAILURES) as error:
+    except (
+        LocalError,
+        KeyRefused,
+        LogUnreadable,
+        ParkedRefused,
+        BrokerUnavailable,
+        OSError,
+        *FAILURES,
+    ) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -103,5 +114,5 @@ def migrate_command() -> None:
 
 for auditing in (audit_replay, *EVIDENCE):
     audit.add_command(auditing)
-for command in (audit, completion, events, keys, projection, replay):
+for command in (audit, completion, events, keys, parked, projection, replay):
     chaching.add_command(command)

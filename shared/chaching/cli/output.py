@@ -30,13 +30,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def wants_color(asked: bool | None) -> bool | None:
-    """Answer whether to print colours, None: on a terminal. NO_COLOR turns them off unasked."""
-    if asked is None and os.environ.get("NO_COLOR"):
-        return False
-    return asked
-
-
 def printable(text: str) -> str:
     """Answer a text in which nothing moves the cursor or hides: it may be anybody's."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
