@@ -231,6 +231,13 @@ def test_a_file_with_one_byte_changed_is_refused(at: int, bits: int) -> None:
     assert not check_export(BytesIO(other), KEYS).is_sound
 
 
+def test_the_end_vouches_for_what_no_proof_does() -> None:
+    other = FILE.replace(b'"to":7', b'"to":6')
+    assert other != FILE
+    verdict = check_export(BytesIO(other), KEYS)
+    assert verdict.fault == "the last line says other than the lines before it"
+
+
 @given(st.integers(0, len(FILE) - 1))
 def test_a_file_that_was_cut_is_refused(at: int) -> None:
     assert not check_export(BytesIO(FILE[:at]), KEYS).is_sound

@@ -91,6 +91,7 @@ def test_every_leaf_of_every_tree_is_included_and_at_no_other_place() -> None:
             assert is_included(LEAVES[index], index, size, hashes, ROOTS[size])
             assert not is_included(LEAVES[index], index ^ 1, size, hashes, ROOTS[size]) or size == 1
             assert not is_included(LEAVES[index], index, size, hashes, ROOTS[size - 1])
+            assert not is_included(LEAVES[index], index, 2 * size, hashes, ROOTS[size])
 
 
 def test_every_tree_is_the_beginning_of_every_later_one() -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import pytest
 from tests.audit import by_the_document as document
+from tests.eventstore.items import append_batch, item
 from tests.support.audited import (
     KEY,
     Audited,
@@ -239,6 +240,11 @@ async def test_a_log_that_was_never_audited_is_only_sound_while_it_is_new(
             "ALTER TABLE event_store.events DROP CONSTRAINT events_stream_version_key",
             "events_stream_version_key",
         ),
+        ("ALTER TABLE audit.runs ENABLE ROW LEVEL SECURITY", "audit.runs as a plain table"),
+        (
+            "CREATE RULE hide AS ON UPDATE TO event_store.events DO INSTEAD NOTHING",
+            "event_store.events as a plain table",
+        ),
     ],
 )
 async def test_a_guard_that_is_off_is_named(
@@ -249,6 +255,24 @@ async def test_a_guard_that_is_off_is_named(
     found = await first_bad(database)
     assert (found.what, found.position) == ("guard_missing", None)
     assert found.message.endswith(named)
+
+
+async def test_a_version_that_stands_twice_is_named_where_no_key_forbids_it(
+    database: Database,
+) -> None:
+    await append_batch(database, item("cus_1"), item("cus_2"))
+    await append_batch(database, item("cus_1", 1))
+    await database.execute(
+        "ALTER TABLE event_store.events DROP CONSTRAINT events_stream_version_key"
+    )
+    await database.execute(
+        "INSERT INTO event_store.events SELECT 4, account, livemode, stream, version, "
+        "previous_position, 'evt_x', type, schema_version, payload, state, metadata, NULL, "
+        "recorded_at FROM event_store.events WHERE position = 3"
+    )
+    await database.execute("UPDATE event_store.log_head SET position = 4")
+    found = await first_bad(database)
+    assert (found.what, found.position) == ("event_out_of_order", 4)
 
 
 @pytest.mark.parametrize(

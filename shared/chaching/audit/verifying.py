@@ -37,6 +37,7 @@ from chaching.eventstore.statements import statement
 
 STRETCH_EVENTS: Final = 65_536
 UNSIGNED_MAX_S: Final = 3_600.0
+VERSIONS_GUARD: Final = "events_stream_version_key"
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -44,6 +45,7 @@ _OVERVIEW: Final = statement("chaching.audit", "overview")
 _GUARDS: Final = statement("chaching.audit", "guards")
 _RUNS: Final = statement("chaching.audit", "runs")
 _OTHER_NODES: Final = statement("chaching.audit", "other_nodes")
+_REPEATED_VERSION: Final = statement("chaching.audit", "repeated_version")
 _AGE: Final = statement("chaching.audit", "age")
 
 
@@ -289,10 +291,16 @@ class _Verification:
         return Finding(what="not_signed", position=first, up_to=self._last, message=message)
 
     async def _guard(self) -> Finding | None:
-        rows = await self._reads.fetch(_GUARDS)
-        if not rows:
+        guards = [row["guard"] for row in await self._reads.fetch(_GUARDS)]
+        if not guards:
             return None
-        names = ", ".join(row["guard"] for row in rows)
+        if VERSIONS_GUARD in guards:
+            [row] = await self._reads.fetch(_REPEATED_VERSION, self._last)
+            position: int | None = row["position"]
+            if position is not None:
+                message = f"the version of the event at position {position} stands twice"
+                return Finding(what="event_out_of_order", position=position, message=message)
+        names = ", ".join(guards)
         message = f"what keeps the tables from being changed is not in force: {names}"
         return Finding(what="guard_missing", position=None, message=message)
 
