@@ -46,7 +46,7 @@ def writing(position: int) -> Callable[[Connection], Awaitable[None]]:
 
 @asynccontextmanager
 async def inbox_of(url: str) -> AsyncGenerator[Inbox]:
-    async with Inbox(url, silence_max_s=SILENCE_S, transaction_max_s=2.0).opened() as inbox:
+    async with Inbox(url, silence_max_s=SILENCE_S, transaction_max_s=1.0).opened() as inbox:
         await inbox.create()
         yield inbox
 

@@ -31,7 +31,7 @@ from chaching.broker.messages import EventMessage
 from chaching.subscriber import Connection, Event, Inbox, Subscription
 
 TOLD: Final = told_log(60)
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 1.5
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaching.envelope import START, Position
-from chaching.subscriber.arrivals import Arrival, Arrivals
+from chaching.subscriber.arrivals import Arrival, Arrivals, Settled
 from chaching.subscriber.window import Window
 
 
@@ -84,30 +84,46 @@ def arrived(*positions: int | None) -> tuple[Arrivals, list[Arrival]]:
     return arrivals, all_of_them
 
 
-def test_what_is_done_is_acknowledged_up_to_the_first_that_is_not() -> None:
+def test_what_is_done_is_acknowledged_up_to_the_first_that_is_not_and_behind_it_alone() -> None:
     arrivals, _ = arrived(1, 3, 2, 4, 5)
-    assert arrivals.settled(Position(2)) == 1
-    assert arrivals.settled(Position(2)) is None
-    assert arrivals.settled(Position(4)) == 4
-    assert arrivals.settled(Position(5)) == 5
+    assert arrivals.settled(Position(2)) == Settled(1, [3])
+    assert arrivals.settled(Position(2)) == Settled(None, [])
+    assert arrivals.settled(Position(4)) == Settled(4, [])
+    assert arrivals.settled(Position(5)) == Settled(5, [])
 
 
 def test_repetitions_are_acknowledged_with_what_they_repeat() -> None:
     arrivals, _ = arrived(1, 1, 2, 1, 2, 3)
-    assert arrivals.settled(Position(1)) == 2
-    assert arrivals.settled(Position(2)) == 5
+    assert arrivals.settled(Position(1)) == Settled(2, [4])
+    assert arrivals.settled(Position(2)) == Settled(5, [])
 
 
-def test_what_was_acknowledged_alone_is_not_acknowledged_again() -> None:
-    arrivals, [_, _, far, further] = arrived(1, 2, 98, 99)
-    far.is_done = far.is_acknowledged = True
-    further.is_done = further.is_acknowledged = True
-    assert arrivals.settled(Position(2)) == 2
-    assert arrivals.settled(Position(2)) is None
+def test_what_was_given_up_is_acknowledged_before_it_is_done() -> None:
+    arrivals, [_, far, _] = arrived(1, 99, 2)
+    far.is_done = True
+    assert arrivals.settled(START) == Settled(None, [2])
+    assert arrivals.settled(Position(2)) == Settled(3, [])
 
 
 def test_what_has_no_position_is_acknowledged_only_when_it_is_marked() -> None:
     arrivals, [ordered, _] = arrived(None, 1)
-    assert arrivals.settled(Position(1)) is None
+    assert arrivals.settled(START) == Settled(None, [])
+    assert arrivals.settled(Position(1)) == Settled(None, [2])
     ordered.is_done = True
-    assert arrivals.settled(Position(1)) == 2
+    assert arrivals.settled(Position(1)) == Settled(1, [])
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.lists(st.integers(0, 30), max_size=10))
+def test_each_delivery_is_acknowledged_once_and_only_when_it_is_done(
+    positions: list[int], steps: list[int]
+) -> None:
+    arrivals, _ = arrived(*positions)
+    acknowledged: set[int] = set()
+    for done in sorted(steps):
+        settled = arrivals.settled(Position(done))
+        up_to = set(range(1, (settled.up_to or 0) + 1)) - acknowledged
+        assert settled.up_to is None or settled.up_to in up_to
+        assert not up_to & set(settled.alone)
+        assert not acknowledged & set(settled.alone)
+        acknowledged |= up_to | set(settled.alone)
+        assert acknowledged == {t for t, at in enumerate(positions, start=1) if at <= done}

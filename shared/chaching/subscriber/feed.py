@@ -156,9 +156,11 @@ class Feed:
         await self._acknowledge()
 
     async def _acknowledge(self) -> None:
-        tag = self._arrivals.settled(self._done)
-        if tag is not None:
-            await self._live.acknowledge(tag)
+        settled = self._arrivals.settled(self._done)
+        if settled.up_to is not None:
+            await self._live.acknowledge(settled.up_to)
+        for tag in settled.alone:
+            await self._live.acknowledge(tag, alone=True)
 
     async def _sort(self) -> None:
         """Put what has arrived in the own queue where it belongs."""
@@ -172,16 +174,15 @@ class Feed:
                 self._ordered.append(Ordered(message, arrival))
             else:
                 arrival.position = message.position
-                await self._offer(_Held(message, arrival))
+                self._offer(_Held(message, arrival))
         if self._window.gap_end is not None and self.missing is None:
             self._look_at = min(self._look_at, _now() + REORDER_WAIT_S)
 
-    async def _offer(self, held: _Held) -> None:
+    def _offer(self, held: _Held) -> None:
         self.newest = max(self.newest, held.message.position)
         given_up = self._window.offer(held.message.position, held)
-        if given_up is not None and (arrival := given_up.arrival) is not None:
-            await self._live.acknowledge(arrival.tag, alone=True)
-            arrival.is_done = arrival.is_acknowledged = True
+        if given_up is not None and given_up.arrival is not None:
+            given_up.arrival.is_done = True
         self._ready.extend(taken.message for taken in self._window.take())
 
     async def _ours(self, delivery: Delivery) -> Received | None:
@@ -251,7 +252,7 @@ class Feed:
         messages = None if self._queue_goes_on() else await looking.through.messages()
         if messages is not None:
             for message in messages:
-                await self._offer(_Held(message, None))
+                self._offer(_Held(message, None))
             return
         await looking.through.close()
         self._looking = None
