@@ -63,6 +63,15 @@ def test_a_full_window_gives_up_what_lies_furthest_ahead() -> None:
     assert window.offer(Position(4), 4) == 5
 
 
+def test_what_repeats_what_is_held_is_given_up() -> None:
+    window: Window[str] = Window(START, items_max=2)
+    assert window.offer(Position(3), "first") is None
+    assert window.offer(Position(3), "second") == "second"
+    assert window.offer(Position(1), "next") is None
+    assert window.take() == ["next"]
+    assert window.offer(Position(1), "done") is None
+
+
 def test_a_stretch_without_a_gap_passes_through_however_small_the_window() -> None:
     window: Window[int] = Window(START, items_max=1)
     assert taken(window, range(1, 100)) == list(range(1, 100))
@@ -104,6 +113,16 @@ def test_what_was_acknowledged_alone_is_not_acknowledged_again() -> None:
     further.is_done = further.is_acknowledged = True
     assert arrivals.settled(Position(2)) == 2
     assert arrivals.settled(Position(2)) is None
+
+
+def test_what_is_done_behind_what_waits_is_acknowledged_alone_once_many_are_open() -> None:
+    arrivals, [_, _, given_up, _, _] = arrived(9, 1, 98, 2, 3)
+    given_up.is_done = given_up.is_acknowledged = True
+    assert arrivals.settled(Position(2)) is None
+    assert arrivals.settled_behind(Position(2), open_max=5) == []
+    assert arrivals.settled_behind(Position(2), open_max=4) == [2, 4]
+    assert arrivals.settled_behind(Position(2), open_max=0) == []
+    assert arrivals.settled(Position(9)) == 5
 
 
 def test_what_has_no_position_is_acknowledged_only_when_it_is_marked() -> None:

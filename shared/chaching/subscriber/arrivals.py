@@ -2,7 +2,8 @@
 
 Events are done in the order of positions and acknowledged in the order of arrival, all up to the
 first delivery that is not done. One that is given up while others before it wait is acknowledged
-alone, so that it does not take the place of what they wait for.
+alone, and so are those that are done behind one that waits, once many are open: neither may take
+the place of what is waited for, since the broker sends only so many at a time.
 """
 
 from __future__ import annotations
@@ -43,3 +44,11 @@ class Arrivals:
             if not arrival.is_acknowledged:
                 tag = arrival.tag
         return tag
+
+    def settled_behind(self, position: Position, *, open_max: int) -> list[int]:
+        """Return the tags that can be acknowledged one by one, when more than so many are open."""
+        if len(self._open) <= open_max:
+            return []
+        settled = [arrival for arrival in self._open if arrival.is_settled(position)]
+        self._open = deque([each for each in self._open if not each.is_settled(position)])
+        return [arrival.tag for arrival in settled if not arrival.is_acknowledged]
