@@ -13,10 +13,11 @@ from tests.support.waiting import LIMIT_S
 from tests.support.withholding import wire_to
 
 from chaching.broker.errors import NoSuchQueue
-from chaching.broker.sender import sending
+from chaching.broker.sender import Sender, sending
 from chaching.broker.subscriber_queues import queues_of
+from chaching.envelope import Position
 from chaching.subscriber import Event, LogChanged, Subscription, token_queue
-from chaching.subscriber.bookmark import BEGINNING
+from chaching.subscriber.bookmark import BEGINNING, Bookmark
 
 TOLD: Final = told_log(700)
 
@@ -104,6 +105,28 @@ async def test_a_token_at_the_beginning_does_not_take_a_subscriber_back(
             assert token.bookmark.position == 49
         with pytest.raises(NoSuchQueue):
             await sender.send(f"{queue}.nothing", "position", {}, b"")
+
+
+async def test_any_number_of_processes_that_asked_do_not_keep_the_token_from_moving(
+    amqp_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_queue, "RETURN_TIMEOUT_S", 2.0)
+    queues = queues_of(queue)
+    moved = Bookmark(log_id=LOG_ID, position=Position(7))
+    further = Bookmark(log_id=LOG_ID, position=Position(8))
+
+    async def ask(sender: Sender) -> None:
+        for _ in range(2 * token_queue.PREFETCH_MESSAGES):
+            await sender.send(queues.position, "position", {}, token_queue.encoded(BEGINNING))
+
+    async with sending(amqp_url, name="tests") as sender:
+        async with token_queue.holding(amqp_url, queues) as token:
+            await token.move(moved)
+            await ask(sender)
+            await token.move(further)
+            await ask(sender)
+        async with token_queue.holding(amqp_url, queues) as token:
+            assert token.bookmark == further
 
 
 async def test_iterating_ends_at_another_log(amqp_url: str, prefix: str, queue: str) -> None:

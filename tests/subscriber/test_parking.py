@@ -16,6 +16,7 @@ from tests.support.subscribers import (
     keep_copy,
     publish,
     publish_to,
+    without_queue,
 )
 from tests.support.told import expected_copy, told_log, unreadable
 from tests.support.waiting import LIMIT_S, eventually
@@ -38,7 +39,7 @@ from chaching.subscriber import (
 )
 from chaching.subscriber.events import Order, Received
 from chaching.subscriber.parked import ParkedRefused, parked_queue
-from chaching.subscriber.parking import kept_headers
+from chaching.subscriber.parking import because_of, kept_headers
 
 TOLD: Final = told_log(120)
 FAST: Final = Tries(tries_max=3, pause_first_s=0.001, pause_max_s=0.001)
@@ -57,12 +58,12 @@ class Fragile:
     def __init__(self, *positions: int, error: type[Exception] = BrokenError) -> None:
         self.breaks_at = set(positions)
         self.tried: Counter[int] = Counter()
-        self._error = error
+        self.error = error
 
     async def __call__(self, event: Event, connection: Connection) -> None:
         self.tried[event.position] += 1
         if event.position in self.breaks_at:
-            raise self._error(f"{event.customer_id} cannot be kept")
+            raise self.error(f"{event.customer_id} cannot be kept")
         await keep_copy(event, connection)
 
 
@@ -340,6 +341,46 @@ async def test_a_server_that_is_away_parks_nothing(
         await copy.reaches(120)
     assert await copy.applied() == positions_of(TOLD)
     assert await parked_in(amqp_url, queue) == []
+
+
+async def test_a_server_that_is_away_is_waited_for_with_what_was_put_back_too(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
+) -> None:
+    handler = Fragile(POISON.position)
+    async with running_with(handler, subscription, copy):
+        await all_told(amqp_url, prefix, copy)
+        handler.error = TryLater
+        before = handler.tried[POISON.position]
+        await give_back(amqp_url, queue, "replay", POISON.position)
+
+        async def is_tried_often() -> bool:
+            await asyncio.sleep(0)
+            return handler.tried[POISON.position] > before + FAST.tries_max
+
+        await eventually(is_tried_often, "it is tried more often than a poison")
+        handler.breaks_at.clear()
+        await left_parked(subscription, len(SAME_CUSTOMER) - 1)
+        await give_back(amqp_url, queue, "replay")
+        await left_parked(subscription, 0)
+    assert await copy.applied() == positions_of(TOLD)
+    assert await copy.customers() == expected_copy(TOLD)
+
+
+async def test_a_parked_queue_that_is_deleted_under_a_subscriber_is_made_anew(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
+) -> None:
+    handler = Fragile(POISON.position)
+    async with running_with(handler, subscription, copy):
+        await all_told(amqp_url, prefix, copy, TOLD[: POISON.position])
+        await without_queue(amqp_url, f"{queue}.parked")
+        await all_told(amqp_url, prefix, copy, TOLD[POISON.position :])
+    found = [event.position for event in await parked_in(amqp_url, queue)]
+    assert found == positions_of(SAME_CUSTOMER[1:])
+
+
+def test_an_error_with_half_a_character_can_be_written_into_a_message() -> None:
+    why = because_of(BrokenError("half of a \ud83d"), tries=1)
+    assert why.detail.encode().endswith(b"half of a \\ud83d")
 
 
 async def test_a_database_that_is_away_parks_nothing(

@@ -177,6 +177,33 @@ async def test_missing_history_can_come_behind_more_than_may_wait(
     await assert_complete(copy, TOLD[:150])
 
 
+@pytest.mark.parametrize(
+    "comes",
+    [
+        pytest.param([*TOLD[100:200], *TOLD[:200]], id="much that is missing"),
+        pytest.param([*TOLD[2:40] * 2, *TOLD[:40]], id="repetitions of what waits"),
+    ],
+)
+async def test_what_waits_never_keeps_what_it_waits_for_in_the_queue(
+    amqp_url: str,
+    prefix: str,
+    queue: str,
+    copy: Copy,
+    monkeypatch: pytest.MonkeyPatch,
+    comes: Sequence[EventMessage],
+) -> None:
+    monkeypatch.setattr(feed_module, "WINDOW_MAX_EVENTS", 50)
+    monkeypatch.setattr(feed_module, "PREFETCH_MESSAGES", 60)
+    subscription = Subscription(amqp_url, queue, prefix=prefix)
+    end = max(message.position for message in comes)
+    async with subscribing(subscription, copy):
+        await active(subscription)
+        await publish_to(amqp_url, queue, comes, LOG_ID)
+        await copy.reaches(end)
+        await eventually(lambda: is_empty(amqp_url, queue), "the queue is empty")
+    await assert_complete(copy, TOLD[:end])
+
+
 async def test_a_time_beyond_the_end_of_the_stream_is_no_reason_to_miss_anything(
     amqp_url: str, prefix: str, queue: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

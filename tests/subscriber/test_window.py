@@ -63,6 +63,15 @@ def test_a_full_window_gives_up_what_lies_furthest_ahead() -> None:
     assert window.offer(Position(4), 4) == 5
 
 
+def test_what_repeats_what_is_held_is_given_up() -> None:
+    window: Window[str] = Window(START, items_max=2)
+    assert window.offer(Position(3), "first") is None
+    assert window.offer(Position(3), "second") == "second"
+    assert window.offer(Position(1), "next") is None
+    assert window.take() == ["next"]
+    assert window.offer(Position(1), "done") is None
+
+
 def test_a_stretch_without_a_gap_passes_through_however_small_the_window() -> None:
     window: Window[int] = Window(START, items_max=1)
     assert taken(window, range(1, 100)) == list(range(1, 100))

@@ -5,13 +5,15 @@ crash, and retention cuts the front off. So a reader says from which time on it 
 from the first message, and compares the positions in what comes. The broker counts time by its own
 clock and whole chunks of the stream, so more may come than was asked for. A stream does not say
 that it is at its end; so ``newest`` first looks at its last chunk, and a ``Reading`` ends with the
-offset that was the newest then. What is published later reaches the reader's own queue.
+offset that was the newest then. What is published later reaches the reader's own queue. While more
+and more is published there is no end to wait for: whatever is the newest after ``NEWEST_MAX_S`` is.
 
 Reading takes nothing out. Acknowledging what was taken only asks for more.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from datetime import datetime
 from typing import Final
@@ -28,6 +30,7 @@ CHANNEL_NUMBER: Final = 3
 # an empty stream says nothing at all
 NEWEST_WAIT_S: Final = 2.0
 NEWEST_LINGER_S: Final = 0.1
+NEWEST_MAX_S: Final = 1.0
 NEWEST_KEPT_MESSAGES: Final = 100
 SILENCE_MAX_S: Final = 5.0
 FIRST: Final = "first"
@@ -91,7 +94,11 @@ class History:
         except NoSuchQueue:
             return None
         last: deque[Delivery] = deque(maxlen=NEWEST_KEPT_MESSAGES)
-        while await deliveries.wait(NEWEST_LINGER_S if last else NEWEST_WAIT_S):
+        clock = asyncio.get_running_loop().time
+        until = clock() + NEWEST_WAIT_S + NEWEST_MAX_S
+        while clock() < until and await deliveries.wait(NEWEST_LINGER_S if last else NEWEST_WAIT_S):
+            if not last:
+                until = clock() + NEWEST_MAX_S
             last.extend(deliveries.take(PREFETCH_MESSAGES))
             await deliveries.acknowledge(last[-1].tag)
         await deliveries.close()

@@ -87,6 +87,19 @@ async def declare(connection: Connection, names: QueueNames, exchange: str) -> N
         raise
 
 
+async def declare_parked(connection: Connection, names: QueueNames) -> None:
+    """Declare the parked queue alone.
+
+    Raises:
+        BrokerUnavailable: no answer in time, or the queue is there with other arguments.
+    """
+    with translated():
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=False)
+            await _declare_parked(channel, names)
+            await channel.close()
+
+
 async def declare_position(connection: Connection, names: QueueNames) -> None:
     """Declare the queue in which the position of a subscriber without a database stands.
 

@@ -17,7 +17,8 @@ What even the stream lacks is told as ``history_missing`` with the command that 
 looked for again every ``MISSING_EVERY_S``. Meanwhile what lies ahead is held as far as the window
 reaches and given up beyond, so that what is missing can arrive through the own queue behind it.
 
-A message is acknowledged when all up to its position is done, or when it was given up. One of
+A message is acknowledged when all up to its position is done, or when it was given up, or when it
+repeats one that is held. So what waits leaves room for what it waits for. One of
 another log is passed over when the stream's newest message is of the log that is followed; else the
 log has changed, and the feed ends.
 """

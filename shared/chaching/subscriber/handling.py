@@ -38,7 +38,7 @@ from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import bookmark_of
 from chaching.subscriber.errors import HandlerNotAsync
 from chaching.subscriber.events import Event, Received, event_of
-from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Step
+from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Postponed, Step
 from chaching.subscriber.pace import Pace
 from chaching.subscriber.parking import Parking, Why, because_of, behind, place_of
 from chaching.subscriber.wanted import Wanted
@@ -209,7 +209,10 @@ class Handling:
                 return await self._held.commit(step, partial(self._handle, events))
             except Unavailable as error:
                 logger().warning("step_postponed", position=step.start, reason=str(error))
+                is_undone = isinstance(error, Postponed)
             await backoff.pause()
+            if is_undone:
+                continue
             if await retried(partial(self._held.is_done, step), on=Unavailable):
                 return None
 

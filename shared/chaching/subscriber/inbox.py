@@ -78,6 +78,10 @@ class HandlerFailed(Exception):  # noqa: N818 - says what happened
         self.error = error
 
 
+class Postponed(Unavailable):
+    """The handler waits for a server, or lost a race; nothing of the step is done."""
+
+
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that stands in the parked queue, and why, without anything personal."""
 
@@ -152,7 +156,8 @@ class Held:
 
         Raises:
             HandlerFailed: the work failed; nothing is done.
-            Unavailable: a server is away; whether the step is done says ``is_done``.
+            Postponed: the work waits for a server; nothing is done.
+            Unavailable: the database is away; whether the step is done says ``is_done``.
             Fenced: another holds the right now; nothing is done.
             TransactionEnded: the handler ended the transaction.
         """
@@ -165,7 +170,7 @@ class Held:
             raise
         except Exception as error:
             if is_outage(error):
-                raise Unavailable(f"the work lost a race: {type(error).__name__}") from error
+                raise Postponed(f"the work lost a race: {type(error).__name__}") from error
             raise HandlerFailed(error) from error
         self._is_at(step)
 
@@ -235,7 +240,7 @@ class Held:
             raise
         except Exception as error:
             if isinstance(error, TryLater) or is_outage(error) or connection.is_closed():
-                raise Unavailable(f"the handler waits: {type(error).__name__}") from error
+                raise Postponed(f"the handler waits: {type(error).__name__}") from error
             raise HandlerFailed(error) from error
         if not connection.is_in_transaction():
             raise TransactionEnded(

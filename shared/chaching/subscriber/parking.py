@@ -18,6 +18,8 @@ from typing import Final
 
 import msgspec
 
+from chaching.broker import subscriber_queues
+from chaching.broker.connection import connected
 from chaching.broker.errors import BrokerUnavailable, QueueRefuses
 from chaching.broker.sender import Sender, sending
 from chaching.broker.subscriber_queues import QueueNames
@@ -46,7 +48,9 @@ def behind(position: Position) -> Why:
 
 def because_of(error: Exception, tries: int) -> Why:
     """Return an error as a reason, with its traceback in full."""
-    detail = "".join(traceback.format_exception(error)).strip()
+    text = "".join(traceback.format_exception(error)).strip()
+    # half of a character, which no message can hold, is told as it is escaped
+    detail = text.encode(errors="backslashreplace").decode()
     return Why(reason=type(error).__name__, detail=detail, tries=tries)
 
 
@@ -78,10 +82,7 @@ class Parking:
         """
         try:
             if self._sender is None:
-                name = f"subscriber%20{self._queues.parked}"
-                self._sender = await self._stack.enter_async_context(
-                    sending(self._amqp_url, name=name)
-                )
+                self._sender = await self._opened()
             headers = kept_headers(message) | _said(why)
             await self._sender.send(self._queues.parked, message.known.id, headers, message.body)
         except QueueRefuses as error:
@@ -102,6 +103,13 @@ class Parking:
             reason=why.reason,
             tries=why.tries,
         )
+
+    async def _opened(self) -> Sender:
+        """Connect, and make the queue anew if somebody deleted it; raises BrokerUnavailable."""
+        name = f"subscriber%20{self._queues.parked}"
+        async with connected(self._amqp_url, name=name) as connection:
+            await subscriber_queues.declare_parked(connection, self._queues)
+        return await self._stack.enter_async_context(sending(self._amqp_url, name=name))
 
     async def close(self) -> None:
         self._sender = None

@@ -3,15 +3,16 @@
 Theory of operation. The queue ``….position`` holds the token, a message whose body is a bookmark.
 It has a single active consumer, so one process at a time holds the token, unacknowledged; others
 stand by. To move, the holder sends the token anew with the next bookmark and, when it comes back,
-acknowledges all that came before it. A crash in between leaves two, of which the next holder takes
-the one further on. A process that ends, or is silent for two heartbeats, loses its connection and
+acknowledges the one before. A crash in between leaves two, of which the next holder takes the one
+further on. A process that ends, or is silent for two heartbeats, loses its connection and
 with it the token, all at once, and the next one gets it.
 
 Events are acknowledged after the token has moved past them. So what was handled and not yet noted
 comes again after a crash, and nothing is left out: at least once.
 
 Whoever waits in vain for ``ASK_EVERY_S`` sends a token that stands at the beginning, since a queue
-that was just declared has none. Where there is one, a holder passes such a token over.
+that was just declared has none. Where there is one, a holder takes such a token away as it comes,
+so that any number of them leaves room for the token itself.
 
 A broker takes back what is not acknowledged for long (30 minutes by default), so the token moves at
 least every ``RENEW_EVERY_S``, on the spot if need be.
@@ -55,6 +56,7 @@ class Token:
         self._deliveries = deliveries
         self._sender = sender
         self._moved_at = _now()
+        self._tag: int | None = None
         self.bookmark = BEGINNING
 
     async def take(self) -> None:
@@ -67,8 +69,13 @@ class Token:
             logger().info("subscriber_stood_by", queue=self._queue)
             await self._send(BEGINNING)
             await self._deliveries.wait()
-        await asyncio.sleep(LINGER_S)  # a second token is there at once, if there is one
-        await self.move(max(self._arrived().values(), key=lambda found: found.position))
+        while await self._deliveries.wait(LINGER_S):  # others are there at once, if there are any
+            for tag, found in self._arrived():
+                if self._tag is None or found.position > self.bookmark.position:
+                    await self._keep(tag, found)
+                else:
+                    await self._deliveries.acknowledge(tag, alone=True)
+        await self.move(self.bookmark)
 
     async def move(self, bookmark: Bookmark) -> None:
         """Return when the queue says that this is where the subscriber stands.
@@ -77,14 +84,13 @@ class Token:
             BrokerUnavailable: no answer in time, or a connection is lost; it may say so or not.
         """
         await self._send(bookmark)
-        tag = await self._returned(bookmark)
-        if tag > 1:
-            await self._deliveries.acknowledge(tag - 1)
-        self.bookmark = bookmark
+        await self._keep(await self._returned(bookmark), bookmark)
         self._moved_at = _now()
 
     async def renew(self) -> None:
-        """Keep the broker from taking the token back; raises as ``move`` does."""
+        """Keep the broker from taking the token back, and the queue empty; raises as ``move``."""
+        for tag, _ in self._arrived():
+            await self._deliveries.acknowledge(tag, alone=True)
         if _now() - self._moved_at > RENEW_EVERY_S:
             await self.move(self.bookmark)
 
@@ -96,13 +102,24 @@ class Token:
         while True:
             if not await self._deliveries.wait(RETURN_TIMEOUT_S):
                 raise BrokerUnavailable(f"the token did not return in {RETURN_TIMEOUT_S:.0f} s")
-            tags = [tag for tag, found in self._arrived().items() if found == bookmark]
-            if tags:
-                return tags[-1]
+            returned: int | None = None
+            for tag, found in self._arrived():
+                if returned is None and found == bookmark:
+                    returned = tag
+                else:
+                    await self._deliveries.acknowledge(tag, alone=True)
+            if returned is not None:
+                return returned
 
-    def _arrived(self) -> dict[int, Bookmark]:
+    async def _keep(self, tag: int, bookmark: Bookmark) -> None:
+        """Hold this token, and the one before no more."""
+        before, self._tag, self.bookmark = self._tag, tag, bookmark
+        if before is not None:
+            await self._deliveries.acknowledge(before, alone=True)
+
+    def _arrived(self) -> list[tuple[int, Bookmark]]:
         arrived = self._deliveries.take(PREFETCH_MESSAGES)
-        return {delivery.tag: _decode(delivery.body) for delivery in arrived}
+        return [(delivery.tag, _decode(delivery.body)) for delivery in arrived]
 
 
 @asynccontextmanager

@@ -41,9 +41,14 @@ class Window(Generic[T]):
         return Position(min(self._held) - 1)
 
     def offer(self, position: Position, item: T) -> T | None:
-        """Take an item in; return the one that was given up for it, itself perhaps."""
-        if position <= self._position or position in self._held:
+        """Take an item in; return the one that was given up for it, itself perhaps.
+
+        One that repeats what is held is given up; one that repeats what was taken is as good as it.
+        """
+        if position <= self._position:
             return None
+        if position in self._held:
+            return item
         self._held[position] = item
         if position == self.next or len(self._held) <= self._items_max:
             return None
