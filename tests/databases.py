@@ -54,8 +54,10 @@ async def fresh_database(admin_url: str, template: str) -> AsyncGenerator[str]:
     """Yield the URL of a copy of a template, as its owner; it is dropped after the block."""
     name = f"test_{secrets.token_hex(6)}"
     await administer(admin_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield url_of(admin_url, name)
-    await administer(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield url_of(admin_url, name)
+    finally:
+        await administer(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def url_of(admin_url: str, name: str) -> str:

@@ -141,7 +141,7 @@ async def test_only_one_consumer_is_active(amqp_url: str, prefix: str) -> None:
     ):
         await publish(amqp_url, prefix, some_messages(20))
         assert await receive(first, 20) == list(range(1, 21))
-        assert not second._arrived
+        assert not len(second._deliveries)
 
 
 async def test_the_next_consumer_takes_over(amqp_url: str, prefix: str) -> None:
@@ -149,7 +149,7 @@ async def test_the_next_consumer_takes_over(amqp_url: str, prefix: str) -> None:
     async with consuming(amqp_url, LOG_ID, prefix=prefix) as first:
         await receive(first, 5)
         async with consuming(amqp_url, LOG_ID, prefix=prefix) as second:
-            await first._channel.connection.close()
+            await first._deliveries._channel.connection.close()
             assert await receive(second, 5) == [1, 2, 3, 4, 5]
 
 
@@ -200,7 +200,7 @@ async def test_a_broker_that_falls_silent_ends_a_publisher_that_waits_for_room(
 
 async def test_a_lost_connection_ends_the_consumer(amqp_url: str, prefix: str) -> None:
     async with consuming(amqp_url, LOG_ID, prefix=prefix) as consumer:
-        await consumer._channel.connection.close()
+        await consumer._deliveries._channel.connection.close()
         with pytest.raises(BrokerUnavailable):
             await consumer.batch()
 

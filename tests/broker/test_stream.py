@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
+import msgspec
+import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from tests.broker.test_broker import publish, some_messages
 from tests.support.brokers import LOG_ID
 from tests.support.newcomers import channel_of, position_of, read
+from tests.support.running import running
 from tests.support.waiting import LIMIT_S
 
+from chaching.broker import history as history_module
+from chaching.broker.connection import connected
+from chaching.broker.history import History
 from chaching.broker.messages import decode
+from chaching.broker.publisher import publishing
 from chaching.broker.topology import names_under
+from chaching.envelope import Position
 
 
 async def test_the_stream_is_read_from_its_beginning_as_often_as_one_likes(
@@ -64,3 +73,25 @@ async def test_what_the_relay_repeats_is_in_the_stream_twice_with_equal_ids(
     told = [(message.message_id, position_of(message), message.body) for message in messages]
     assert told[:5] == told[5:]
     assert [position for _, position, _ in told[:5]] == [1, 2, 3, 4, 5]
+
+
+async def test_the_end_of_a_stream_is_found_while_more_and_more_is_published(
+    amqp_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # so that no pause of the publisher passes for the end
+    monkeypatch.setattr(history_module, "NEWEST_LINGER_S", LIMIT_S)
+    sent = some_messages(10)
+    await publish(amqp_url, prefix, sent)
+
+    async def go_on_publishing() -> None:
+        async with publishing(amqp_url, prefix=prefix) as publisher:
+            for position in count(len(sent) + 1):
+                next_one = msgspec.structs.replace(sent[0], position=Position(position))
+                await publisher.publish(LOG_ID, [next_one])
+                await publisher.confirmed_beyond(Position(position - 1))
+
+    async with running(go_on_publishing()), connected(amqp_url, name="tests") as connection:
+        async with asyncio.timeout(LIMIT_S / 3):
+            newest = await History(connection, names_under(prefix).history).newest()
+    assert newest is not None
+    assert newest.offset >= len(sent) - 1

@@ -1,4 +1,4 @@
-"""What is refused to everybody, and what each of the three roles can do: this and nothing else."""
+"""What is refused to everybody, and what each of the roles can do: this and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.eventstore.items import APPEND, append_batch, appended, columns, item
 from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 
-ROLES: Final = ("chaching_gateway", "chaching_projector", "chaching_relay")
+ROLES: Final = ("chaching_auditor", "chaching_gateway", "chaching_projector", "chaching_relay")
 TABLE_RIGHTS: Final = (
     "SELECT",
     "INSERT",
@@ -24,6 +24,16 @@ TABLE_RIGHTS: Final = (
     "TRIGGER",
 )
 GRANTED: Final = {
+    ("chaching_auditor", "audit.nodes"): {"SELECT", "INSERT"},
+    ("chaching_auditor", "audit.runs"): {"SELECT", "INSERT"},
+    ("chaching_auditor", "audit.signed_checkpoints"): {"SELECT", "INSERT"},
+    ("chaching_auditor", "event_store.checkpoints"): {"SELECT", "UPDATE"},
+    ("chaching_auditor", "event_store.events"): {"SELECT"},
+    ("chaching_auditor", "event_store.log_head"): {"SELECT"},
+    ("chaching_auditor", "schema_history.migrations"): {"SELECT"},
+    ("chaching_gateway", "audit.nodes"): {"SELECT"},
+    ("chaching_gateway", "audit.runs"): {"SELECT"},
+    ("chaching_gateway", "audit.signed_checkpoints"): {"SELECT"},
     ("chaching_gateway", "event_store.api_keys"): {"SELECT"},
     ("chaching_gateway", "event_store.checkpoints"): {"SELECT"},
     ("chaching_gateway", "event_store.data_keys"): {"SELECT"},
@@ -62,6 +72,10 @@ EXECUTABLE: Final = {
     ("chaching_gateway", "event_store.seal_blocks"),
 }
 SCHEMAS: Final = {
+    ("chaching_auditor", "audit"),
+    ("chaching_auditor", "event_store"),
+    ("chaching_auditor", "schema_history"),
+    ("chaching_gateway", "audit"),
     ("chaching_gateway", "event_store"),
     ("chaching_gateway", "read_model"),
     ("chaching_gateway", "schema_history"),
@@ -73,7 +87,7 @@ SCHEMAS: Final = {
 }
 SEAL: Final = statement("chaching.eventstore", "seal_blocks")
 LIST_TAIL: Final = statement("chaching_api.reads", "list_tail")
-CHECKPOINTS: Final = ("projection.customers", "projection.search", "relay")
+CHECKPOINTS: Final = ("audit", "projection.customers", "projection.search", "relay")
 
 
 @asynccontextmanager
@@ -128,6 +142,18 @@ async def test_the_log_refuses_to_be_changed_even_by_its_owner(
         await database.execute(sql)
     after = await database.fetch("SELECT e::text FROM event_store.events AS e")
     assert [row[0] for row in after] == [row[0] for row in before]
+
+
+@pytest.mark.parametrize("table", ["runs", "nodes", "signed_checkpoints"])
+@pytest.mark.parametrize(
+    "sql", ["UPDATE audit.{} SET {}", "DELETE FROM audit.{}", "TRUNCATE audit.{}"]
+)
+async def test_the_logs_hashes_and_checkpoints_refuse_to_be_changed_even_by_their_owner(
+    database: Database, table: str, sql: str
+) -> None:
+    column = {"runs": "format = 1", "nodes": "level = 8", "signed_checkpoints": "size = 1"}[table]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="the log is append-only"):
+        await database.execute(sql.format(table, column))
 
 
 @pytest.mark.parametrize(
@@ -272,8 +298,8 @@ async def test_the_gateway_seals_blocks_and_cannot_write_them_itself(database: D
         await refused(database, "chaching_gateway", sql)
 
 
-@pytest.mark.parametrize("role", ["chaching_relay", "chaching_projector"])
-async def test_relay_and_projector_cannot_append(database: Database, role: str) -> None:
+@pytest.mark.parametrize("role", ["chaching_auditor", "chaching_relay", "chaching_projector"])
+async def test_who_follows_the_log_cannot_append(database: Database, role: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await executed_as(database, role, APPEND, *columns([item("cus_1")]))
 
@@ -294,8 +320,24 @@ NOBODYS: Final = (
     "DELETE FROM event_store.checkpoints",
     "DELETE FROM read_model.customers",
     "UPDATE schema_history.migrations SET sha256 = ''",
+    "UPDATE audit.runs SET leaf_hashes = ''",
+    "DELETE FROM audit.nodes",
+    "TRUNCATE audit.signed_checkpoints",
+    "ALTER TABLE audit.runs DISABLE TRIGGER ALL",
+    "CREATE TABLE audit.mine (a int)",
 )
 OTHERS: Final = (
+    ("chaching_auditor", "SELECT * FROM event_store.api_keys"),
+    ("chaching_auditor", "SELECT * FROM event_store.idempotency_keys"),
+    ("chaching_auditor", "SELECT * FROM read_model.customers"),
+    ("chaching_gateway", "INSERT INTO audit.runs SELECT * FROM audit.runs"),
+    ("chaching_gateway", "INSERT INTO audit.nodes SELECT * FROM audit.nodes"),
+    (
+        "chaching_gateway",
+        "INSERT INTO audit.signed_checkpoints SELECT * FROM audit.signed_checkpoints",
+    ),
+    ("chaching_relay", "SELECT * FROM audit.runs"),
+    ("chaching_projector", "SELECT * FROM audit.signed_checkpoints"),
     ("chaching_relay", "SELECT * FROM event_store.api_keys"),
     ("chaching_projector", "SELECT * FROM event_store.api_keys"),
     ("chaching_relay", "SELECT * FROM read_model.customers"),
@@ -344,6 +386,7 @@ async def test_everyone_sees_every_checkpoint(database: Database, role: str) -> 
 @pytest.mark.parametrize(
     ("role", "own"),
     [
+        ("chaching_auditor", {"audit"}),
         ("chaching_relay", {"relay"}),
         ("chaching_projector", {"projection.customers", "projection.search"}),
     ],
@@ -364,6 +407,7 @@ async def test_a_follower_moves_its_own_checkpoints_only(
 @pytest.mark.parametrize(
     ("role", "own", "others"),
     [
+        ("chaching_auditor", "audit", "relay2"),
         ("chaching_relay", "relay", "projection.mine"),
         ("chaching_projector", "projection.customers", "relay2"),
     ],

@@ -15,6 +15,8 @@ import asyncpg
 import msgspec
 import pytest
 
+from chaching.subscriber import inbox
+
 ROOT: Final = Path(__file__).parents[2]
 STATEMENTS: Final = sorted(
     path
@@ -82,6 +84,7 @@ def columns_of_result(text: str) -> list[tuple[str, str]]:
 async def connection(database_url: str) -> AsyncGenerator[asyncpg.Connection]:
     """A connection of the driver's own, which tells the types of what it prepares."""
     connection: asyncpg.Connection = await asyncpg.connect(database_url)
+    await connection.execute(inbox.schema())
     yield connection
     await connection.close()
 

@@ -25,6 +25,7 @@ from tests.fuzz import costs, drawn, guided, over_http, schema
 from tests.fuzz.given import Framed, Given, keep, kept
 from tests.fuzz.oracle import VERDICTS, judge
 from tests.servers import Servers
+from tests.support.auditors import auditor_process
 from tests.support.gateways import KEY, GatewayProcess, connected, gateway_process, store_key
 from tests.support.projectors import projector_process
 
@@ -165,17 +166,18 @@ async def _hold_to_document(requests: int, limit_s: int, seed: int) -> bool:
 
 @asynccontextmanager
 async def _gateway() -> AsyncGenerator[GatewayProcess]:
-    """Run a gateway and a projector on a database of their own."""
+    """Run a gateway, a projector and an auditor on a database of their own."""
     servers = await asyncio.to_thread(Servers)
     try:
         admin_url = await asyncio.to_thread(servers.database_url)
         name = f"fuzz_{secrets.token_hex(4)}"
         await administer(admin_url, f"CREATE DATABASE {name}")
         await migrate(url_of(admin_url, name))
-        await store_key(url_of(admin_url, name), KEY)
+        await store_key(url_of(admin_url, name), KEY, rights=["*"])
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "gateway.log"
             async with (
+                auditor_process(url_of(admin_url, name), log.with_name("auditor.log")),
                 projector_process(url_of(admin_url, name), log.with_name("projector.log")),
                 gateway_process(url_of(admin_url, name), log) as gateway,
             ):

@@ -46,7 +46,9 @@ LONG_NUMBER: Final = r"Invalid string: [-+.0-9eE]+; must be at most 20 character
 # "signed 64-bit integer", "Invalid integer: …" (sections 3 and 6): `5.0` is none, yet a schema
 # cannot tell it from `5`
 WRITTEN_AS_FRACTION: Final = r"Invalid integer: -?[0-9.]*[.eE][-+.0-9eE]*"
-NUMBERS: Final = re.compile(f"{LONG_NUMBER}|{WRITTEN_AS_FRACTION}")
+# a proof of consistency is of two sizes that the log has had, the smaller one first
+NO_SUCH_SIZE: Final = r"Invalid integer: [0-9]+; must be at most [0-9]+"
+NUMBERS: Final = re.compile(f"{LONG_NUMBER}|{WRITTEN_AS_FRACTION}|{NO_SUCH_SIZE}")
 
 
 @schemathesis.serializer("application/x-www-form-urlencoded")

@@ -14,6 +14,7 @@ from tests.support.acknowledged import (
     assert_log_is_dense,
     assert_nothing_acknowledged_is_missing,
 )
+from tests.support.audited import KEY
 from tests.support.gateways import Client
 from tests.support.keyrings import KEYRING
 from tests.support.newcomers import assert_history_can_be_filled_again
@@ -21,6 +22,7 @@ from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.running import running
 from tests.support.service import Service, service
 
+from chaching.audit.verifying import verify
 from chaching.eventstore.store import EventStore
 
 WRITES_BETWEEN_FAULTS = 150
@@ -58,6 +60,8 @@ async def assert_all_is_well(whole: Service, client: Client, load: Load) -> None
         await whole.settled(database)
         assert await assert_log_is_dense(database) > load.answers
         assert await assert_read_model_is_the_fold(database) >= len(load.customers)
+        verdict = await verify(database, keys=[KEY.public])
+        assert (verdict.first_bad, verdict.hashed) == (None, verdict.events)
     await assert_nothing_acknowledged_is_missing(client, load.customers)
 
 
@@ -139,7 +143,7 @@ async def test_nothing_acknowledged_is_lost_when_every_part_is_killed_in_turn(
         load = Load(clients)
         await whole.settle_topology()
         async with running(load.run()):
-            for name in ("projector", "relay", "gateway-0", "gateway-1"):
+            for name in ("projector", "relay", "auditor", "gateway-0", "gateway-1"):
                 await load.more_answers(WRITES_BETWEEN_FAULTS)
                 await whole.kill(name)
                 whole.spawn(name)

@@ -119,18 +119,16 @@ async def rewrite(database_url: str, metadata: str) -> None:
     await database.close()
 
 
-def test_colours_are_for_terminals_that_want_them(
-    lived: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = told("audit", "replay", lived)
-    colored = told("audit", "replay", lived, color=True)
-    assert ANSI.search(colored)
-    assert ANSI.sub("", colored) == plain
-    assert not ANSI.search(told("audit", "replay", lived, "--no-color", color=True))
-    assert ANSI.search(told("audit", "replay", lived, "--color"))
+def test_colours_are_for_those_who_want_them(lived: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    always = ("audit", "replay", lived, "--color", "always")
+    plain = told("audit", "replay", lived, color=True)
+    coloured = told(*always, color=True)
+    assert not ANSI.search(plain)
+    assert ANSI.search(coloured)
+    assert ANSI.sub("", coloured) == plain
+    assert told("audit", "replay", lived, "--color", "never", color=True) == plain
     monkeypatch.setenv("NO_COLOR", "1")
-    assert told("audit", "replay", lived, color=True) == plain
-    assert ANSI.search(told("audit", "replay", lived, "--color", color=True))
+    assert told(*always, color=True) == coloured
 
 
 def test_a_machine_reads_a_step_a_line_with_the_customer_after_it(lived: str) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -12,9 +13,11 @@ import aiohttp
 import msgspec
 import pytest
 
+from chaching.local.places import PRIVATE_FILE_MODE
 from chaching.local.ports import free_port
 from chaching.local.postgres import PrivatePostgres
 from chaching.local.processes import Child, Mark, becomes_true
+from chaching.local.signing import KEY_FILE
 from chaching.local.state import RunState, running_state
 from chaching.local.supervisor import LOCAL_KEY
 
@@ -103,6 +106,9 @@ async def test_a_run_serves_heals_survives_a_kill_and_ends_everything(
         key = await told(first.env, "keys", "create", "--account=acct_local", "--mode=test")
         customers = f"{addresses['gateway']}/v1/customers"
         created = await customer(customers, LOCAL_KEY, name="Jenny Rosen")
+        verdict = await told(first.env, "audit", "verify")
+        assert (verdict["events"], verdict["signatures_checked"]) == (1, True)
+        assert stat.S_IMODE((folder / KEY_FILE).stat().st_mode) == PRIVATE_FILE_MODE
 
         os.kill(first.mark_of("gateway").pid, signal.SIGKILL)
         await first.said("gateway ended (signal SIGKILL)")
@@ -118,6 +124,6 @@ async def test_a_run_serves_heals_survives_a_kill_and_ends_everything(
         await second.child.end(signal.SIGTERM, LIMIT_S)
         assert second.child.exit_code == 0
         assert time.monotonic() - stopping < LIMIT_S
-    assert len(started) == 6
+    assert len(started) == 7
     assert not any(mark.is_alive() for mark in started)
     assert running_state(folder) is None

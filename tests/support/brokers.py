@@ -29,8 +29,10 @@ HISTORY_PREFETCH_MESSAGES: Final = 1_000
 async def own_prefix(amqp_url: str) -> AsyncGenerator[str]:
     """Yield a prefix that no other test uses; delete everything under it afterwards."""
     prefix = f"test.{secrets.token_hex(6)}"
-    yield prefix
-    await topology.delete(amqp_url, prefix)
+    try:
+        yield prefix
+    finally:
+        await topology.delete(amqp_url, prefix)
 
 
 class Subscriber:

@@ -214,6 +214,10 @@ class GatewayProcess:
         self._child = child
 
     @property
+    def pid(self) -> int:
+        return self._child.mark().pid
+
+    @property
     def exit_code(self) -> int | None:
         return self._child.exit_code
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 from aiormq.exceptions import AMQPError
+from tests.support.auditors import SEED
 from tests.support.brokers import messages_in
 from tests.support.gateways import KEY, Client, connected, store_key
 from tests.support.keyrings import KEYRING, MASTER_KEY
@@ -29,7 +30,7 @@ from chaching.local.processes import Child
 from chaching.local.rabbitmq import PrivateRabbitMQ
 from chaching.schema.migrations import migrate
 
-ROLES: Final = ("chaching_gateway", "chaching_relay", "chaching_projector")
+ROLES: Final = ("chaching_gateway", "chaching_relay", "chaching_projector", "chaching_auditor")
 STOP_LIMIT_S: Final = 20.0
 KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 
@@ -47,7 +48,7 @@ class Service:
 
     @property
     def processes(self) -> list[str]:
-        return [*(f"gateway-{n}" for n in range(len(self.ports))), "relay", "projector"]
+        return [*(f"gateway-{n}" for n in range(len(self.ports))), "relay", "projector", "auditor"]
 
     async def start(self) -> None:
         await self.postgres.start()
@@ -97,6 +98,8 @@ class Service:
         environment |= self._settings
         if kind == "gateway":
             environment["PORT"] = str(self.ports[int(name.partition("-")[2])])
+        elif kind == "auditor":
+            environment["AUDIT_SIGNING_KEY"] = SEED
         else:
             environment["AMQP_URL"] = self.rabbitmq.url
         self._children[name] = Child.spawn(
@@ -140,11 +143,11 @@ class Service:
             await database.close()
 
     async def settled(self, database: Database) -> None:
-        """Return when relay and projector stand at the head of the log."""
+        """Return when relay, projector and auditor stand at the head of the log."""
         await self.followers_reach(database, await EventStore(database, KEYRING).head())
 
     async def followers_reach(self, database: Database, position: Position) -> None:
-        """Return when relay and projector have come as far as a position."""
+        """Return when all who follow the log have come as far as a position."""
         await eventually(lambda: _reached(database, position), f"all followers are at {position}")
 
 

@@ -31,6 +31,11 @@ class Wire:
         """Keep back every answer from the moment at which a client sends these bytes."""
         self._marker = marker
 
+    def pass_on(self) -> None:
+        """Keep nothing back any more, and pass on what was."""
+        self._marker = None
+        self._passing.set()
+
     def cut(self) -> None:
         """End every connection, and each new one at once, until the wire is mended."""
         self._is_cut = True

@@ -1,4 +1,7 @@
-"""The processes of this package: ``gateway`` serves the API, ``relay`` publishes the log."""
+"""The processes of this package.
+
+``gateway`` serves the API, ``relay`` publishes the log, ``auditor`` hashes and signs it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
+from chaching.audit.notes import BadKey, SigningKey
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.doorbell import Doorbell
 from chaching.eventstore.encryption import Keyring
@@ -20,6 +24,7 @@ from chaching.eventstore.lookups import EventLookups
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
 from chaching_api.app import Dependencies, create_app
+from chaching_api.auditor import run_auditor
 from chaching_api.forgetting import forget_old_keys
 from chaching_api.rate_limits import Limits, Rate, RateLimits
 from chaching_api.reads.search import SEARCH_SESSIONS_MAX, SEARCHES
@@ -142,7 +147,22 @@ def relay() -> None:
     )
 
 
-COMMANDS: Final[dict[str, Callable[[], None]]] = {"gateway": gateway, "relay": relay}
+def auditor() -> None:
+    """Keep the log's Merkle tree and sign it until a signal comes."""
+    settings = config.read_or_exit(config.AuditorConfig)
+    logs.configure(settings.log_level)
+    try:
+        key = SigningKey.parse(settings.audit_signing_key)
+    except BadKey as error:
+        sys.exit(f"chaching: AUDIT_SIGNING_KEY is not usable: {error}")
+    lifecycle.run(lambda: run_auditor(settings.database_url, key))
+
+
+COMMANDS: Final[dict[str, Callable[[], None]]] = {
+    "gateway": gateway,
+    "relay": relay,
+    "auditor": auditor,
+}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from chaching.audit.asking import FreshCheckpoints
 from chaching.eventstore.api_keys import find_keys
 from chaching.eventstore.database import Database
 from chaching.eventstore.lookups import EventLookups
@@ -25,6 +26,7 @@ from chaching_api.reads.retrieve import Retrieve
 from chaching_api.reads.search import CustomerSearches
 from chaching_api.requests import PUBLIC_URL
 from chaching_api.resources import documentation
+from chaching_api.resources.audit_proofs import AuditProofs
 from chaching_api.resources.customer_history import CustomerHistory
 from chaching_api.resources.customer_lists import CustomerLists
 from chaching_api.resources.customer_search import PATH as SEARCH_PATH
@@ -84,6 +86,9 @@ def create_app(dependencies: Dependencies) -> web.Application:
         store=store,
     )
     events = Events(authenticator=authenticator, lookups=EventLookups(database, keyring))
+    audit = AuditProofs(
+        authenticator=authenticator, database=database, checkpoints=FreshCheckpoints(database)
+    )
     app.add_routes(
         [
             *search.routes(),  # before the routes with a customer's id
@@ -91,6 +96,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *lists.routes(),
             *events.routes(),
             *history.routes(),
+            *audit.routes(),
             *Health(database).routes(),
             *documentation.routes(),
         ]

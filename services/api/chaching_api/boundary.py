@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 
 from chaching.domain.ids import Mode, RequestId, mode_of
 from chaching.runtime.logs import logger, write_line
-from chaching_api import event_parameters, parameters
+from chaching_api import event_parameters, parameters, proof_parameters
 from chaching_api.errors import BodyTooLarge, Failure, Malformed, UnknownUrl, envelope, failure_of
 from chaching_api.fresh import new_id
 from chaching_api.requests import (
@@ -40,7 +40,7 @@ SERVER_NAME: Final = "Chaching"
 OUR_FAULT: Final = 500
 LOGGED_ID_CHARACTERS_MAX: Final = 64
 
-_DECLARED: Final = parameters.DECLARED | event_parameters.DECLARED
+_DECLARED: Final = parameters.DECLARED | event_parameters.DECLARED | proof_parameters.DECLARED
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

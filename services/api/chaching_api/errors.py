@@ -80,11 +80,20 @@ class NoSuchCursor(Malformed):
 class NoSuchEvent(Exception):  # noqa: N818 - a refusal is a normal outcome
     """The account has no event with this id in the key's mode."""
 
-    param: Final = "id"
+    param: str = "id"
 
     def __init__(self, event_id: str, *, similar_in: bool | None = None) -> None:
         hint = "" if similar_in is None else f"; {similar_object(livemode=similar_in)}"
         super().__init__(f"No such event: '{event_id}'{hint}")
+
+
+class NoSuchPosition(NoSuchEvent):
+    """The account has no event at this position in the key's mode."""
+
+    param = "position"
+
+    def __init__(self, position: int, *, similar_in: bool | None = None) -> None:
+        super().__init__(f"position:{position}", similar_in=similar_in)
 
 
 class NotAuthenticated(Exception):  # noqa: N818 - a refusal is a normal outcome

@@ -9,27 +9,18 @@ one of another log, is refused and goes to the dead queue. The heartbeat makes t
 paused consumer within ``2 * HEARTBEAT_S`` and give the queue to the next one.
 """
 
-# aiormq's types are partial; they end in this package.
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
-from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
-from aiormq.connection import Connection
-from pamqp import commands as spec
-from pamqp.header import ContentHeader
 
 from chaching.broker import messages, topology
-from chaching.broker.connection import ANSWER_TIMEOUT_S, connected
-from chaching.broker.errors import BrokerUnavailable, translated
+from chaching.broker.connection import connected
+from chaching.broker.deliveries import Deliveries
 from chaching.broker.messages import EventMessage, OtherLog
 from chaching.envelope import LogId, Undecodable
 
@@ -50,18 +41,9 @@ class Batch(msgspec.Struct):
 class Consumer:
     """The consuming side of one connection; see the module for what it promises."""
 
-    def __init__(self, connection: Connection, queue: str, log_id: LogId) -> None:
-        self._queue = queue
+    def __init__(self, deliveries: Deliveries, log_id: LogId) -> None:
+        self._deliveries = deliveries
         self._log_id = log_id
-        self._arrived: deque[DeliveredMessage] = deque()
-        self._news = asyncio.Event()
-        self._lost: str | None = None
-        self._channel = _DeliveringChannel(connection, self)
-
-    async def open(self) -> None:
-        with translated():
-            await self._channel.start(self._queue)
-        self._channel.closing.add_done_callback(lambda _: self.ended("the channel was closed"))
 
     async def batch(self) -> Batch:
         """Wait for messages and return them, at most ``BATCH_MAX_MESSAGES``.
@@ -69,9 +51,8 @@ class Consumer:
         Raises:
             BrokerUnavailable: the connection is lost.
         """
-        while not self._arrived:
-            await self._wait(None)
-        if len(self._arrived) < BATCH_MAX_MESSAGES:
+        await self._deliveries.wait()
+        if len(self._deliveries) < BATCH_MAX_MESSAGES:
             await asyncio.sleep(LINGER_S)
         return await self._taken()
 
@@ -81,47 +62,21 @@ class Consumer:
         Raises:
             BrokerUnavailable: the connection is lost; the messages will come again.
         """
-        if not batch.messages:
-            return
-        with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._channel.basic_ack(batch.last_tag, multiple=True, wait=False)
-
-    def arrived(self, message: DeliveredMessage) -> None:
-        self._arrived.append(message)
-        self._news.set()
-
-    def ended(self, reason: str) -> None:
-        self._lost = self._lost or reason
-        self._news.set()
-
-    async def _wait(self, limit_s: float | None) -> None:
-        if self._lost is not None:
-            raise BrokerUnavailable(self._lost)
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._news.wait()
+        if batch.messages:
+            await self._deliveries.acknowledge(batch.last_tag)
 
     async def _taken(self) -> Batch:
         batch = Batch()
-        for _ in range(min(len(self._arrived), BATCH_MAX_MESSAGES)):
-            delivered = self._arrived.popleft()
-            tag = delivered.delivery_tag or 0
+        for delivery in self._deliveries.take(BATCH_MAX_MESSAGES):
             try:
-                message = _decoded(delivered, self._log_id)
+                message = messages.decode(delivery.headers, delivery.body, self._log_id)
             except (OtherLog, Undecodable) as error:
                 batch.refused.append(str(error))
-                await self._refuse(tag)
+                await self._deliveries.refuse(delivery.tag)
             else:
                 batch.messages.append(message)
-                batch.last_tag = tag
+                batch.last_tag = delivery.tag
         return batch
-
-    async def _refuse(self, tag: int) -> None:
-        with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._channel.basic_reject(tag, requeue=False, wait=False)
 
 
 @asynccontextmanager
@@ -136,34 +91,11 @@ async def consuming(
     names = topology.names_under(prefix)
     async with connected(amqp_url, name="projector") as connection:
         await topology.declare(connection, names)
-        consumer = Consumer(connection, names.projector, log_id)
-        await consumer.open()
-        yield consumer
-
-
-class _DeliveringChannel(Channel):
-    """A channel that hands every delivery to its consumer, without a task for each."""
-
-    def __init__(self, connection: Connection, consumer: Consumer) -> None:
-        super().__init__(connection, CHANNEL_NUMBER, publisher_confirms=False)
-        self._consumer = consumer
-        self.on_consumer_cancel_callbacks.add(lambda _: consumer.ended("the queue was deleted"))
-
-    async def start(self, queue: str) -> None:
-        self.connection.channels[self.number] = self
-        await self.open(timeout=ANSWER_TIMEOUT_S)
-        await self.basic_qos(prefetch_count=PREFETCH_MESSAGES, timeout=ANSWER_TIMEOUT_S)
-        await self.basic_consume(queue, _unused, timeout=ANSWER_TIMEOUT_S)
-
-    async def _on_deliver_frame(self, frame: spec.Basic.Deliver) -> None:
-        header = await self._get_frame()
-        assert isinstance(header, ContentHeader)  # noqa: S101 - the protocol's order
-        self._consumer.arrived(await self._read_content(frame, header))
-
-
-def _decoded(delivered: DeliveredMessage, log_id: LogId) -> EventMessage:
-    return messages.decode(delivered.header.properties.headers or {}, delivered.body, log_id)
-
-
-async def _unused(_message: DeliveredMessage) -> None:
-    return
+        deliveries = Deliveries(
+            connection,
+            names.projector,
+            channel_number=CHANNEL_NUMBER,
+            prefetch_messages=PREFETCH_MESSAGES,
+        )
+        await deliveries.open()
+        yield Consumer(deliveries, log_id)

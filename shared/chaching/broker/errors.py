@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - says what the broker is
     """The broker cannot be reached, refuses, or does not answer in time."""
+
+
+class NoSuchQueue(BrokerUnavailable):
+    """There is no queue, stream or exchange of this name."""
 
 
 class NotPublished(BrokerUnavailable):
@@ -41,6 +45,10 @@ def translated() -> Generator[None]:
     """
     try:
         yield
+    except (ChannelNotFoundEntity, PublishError) as error:
+        raise NoSuchQueue(f"the broker has no such queue or exchange: {error}") from error
+    except DeliveryError as error:
+        raise QueueRefuses("the queue is full and refuses more") from error
     except (OSError, TimeoutError, AMQPError) as error:
         raise BrokerUnavailable(f"the broker does not answer: {error!r}") from error
     except RuntimeError as error:

@@ -19,11 +19,12 @@ NAMES_REMEMBERED_MAX: Final = 256
 _FRAME: Final = Struct(">BHI")
 _HEADER_FRAME: Final = 2
 _FRAME_END: Final = b"\xce"
-_BASIC: Final = Struct(">HHQH")
+_BASIC: Final = Struct(">HHQ")
 _BASIC_CLASS: Final = 60
 _WEIGHT: Final = 0
 # content-type, headers, delivery-mode and message-id are there, and come in this order
 _FLAGS: Final = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7
+_FLAG_WORD: Final = Struct(">H").pack(_FLAGS)
 _LENGTH: Final = Struct(">I")
 _TEXT: Final = Struct(">cI")
 _INTEGER: Final = Struct(">cq")
@@ -31,10 +32,16 @@ _INTEGER: Final = Struct(">cq")
 
 def content_header(wire: Wire, channel_number: int) -> bytes:
     """Return the frame that stands before the body of a message."""
+    payload = _BASIC.pack(_BASIC_CLASS, _WEIGHT, len(wire.body)) + properties(wire)
+    return _FRAME.pack(_HEADER_FRAME, channel_number, len(payload)) + payload + _FRAME_END
+
+
+def properties(wire: Wire) -> bytes:
+    """Return the properties of a message, its headers among them, as they stand in that frame."""
     fields = b"".join([_name(name) + _value(value) for name, value in wire.headers.items()])
-    payload = b"".join(
+    return b"".join(
         [
-            _BASIC.pack(_BASIC_CLASS, _WEIGHT, len(wire.body), _FLAGS),
+            _FLAG_WORD,
             _short_text(CONTENT_TYPE),
             _LENGTH.pack(len(fields)),
             fields,
@@ -42,7 +49,6 @@ def content_header(wire: Wire, channel_number: int) -> bytes:
             _short_text(wire.message_id),
         ]
     )
-    return _FRAME.pack(_HEADER_FRAME, channel_number, len(payload)) + payload + _FRAME_END
 
 
 def _value(value: str | int) -> bytes:

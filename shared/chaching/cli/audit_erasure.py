@@ -7,7 +7,8 @@ from typing import Final, get_args
 import click
 import msgspec
 
-from chaching.cli.options import FORMATS, MODES, checked_account, database_url
+from chaching.cli.options import MODES, checked_account, database_url
+from chaching.cli.output import FORMATS
 from chaching.domain.ids import AccountId, CustomerId, Mode
 from chaching.domain.values import ErasureReason
 from chaching.envelope import StreamKey

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from chaching import envelope
-from chaching.cli.options import FORMATS, MODES, checked_account, database_url
-from chaching.cli.output import printable, printable_json, wants_color
+from chaching.cli.options import MODES, checked_account, database_url
+from chaching.cli.output import COLOURS, FORMATS, printable, printable_json, wants_colour
 from chaching.domain.changes import Change
 from chaching.domain.customer_object import render
 from chaching.domain.ids import Mode, mode_of
@@ -55,17 +55,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     show_default=True,
     help="json: one object a line, each with the customer after the event",
 )
-@click.option("--color/--no-color", default=None, help="else on a terminal, unless NO_COLOR is set")
-def replay(
-    customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool | None
-) -> None:
+@click.option("--color", "--colour", "colour", type=COLOURS, default="auto", show_default=True)
+def replay(customer: str, account: str | None, mode: Mode | None, form: str, colour: str) -> None:
     """Tell the life of CUSTOMER step by step, from the log alone."""
     url = database_url(data_dir())
-    asyncio.run(_replay(url, customer, account, mode, form, wants_color(color)))
+    asyncio.run(_replay(url, customer, account, mode, form, color=wants_colour(colour)))
 
 
 async def _replay(
-    url: str, customer: str, account: str | None, mode: Mode | None, form: str, color: bool | None
+    url: str, customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool
 ) -> None:
     keyring = keyring_of(data_dir())
     database = Database(url, name="audit", sessions_max=SESSIONS_MAX)

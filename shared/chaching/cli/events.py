@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from chaching.cli.event_lines import json_line, text_line
-from chaching.cli.options import FORMATS, database_url
-from chaching.cli.output import COLOURS, is_read, stop_printing, wants_colour
+from chaching.cli.options import database_url
+from chaching.cli.output import COLOURS, FORMATS, is_read, stop_printing, wants_colour
 from chaching.cli.points import Point, Points, first_from
 from chaching.cli.selecting import Wanted, selecting
 from chaching.envelope import LogId, Position, RecordedEvent

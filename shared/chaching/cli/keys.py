@@ -8,8 +8,8 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-from chaching.cli.options import FORMATS, MODES, checked_account, database_url
-from chaching.cli.output import instant, table
+from chaching.cli.options import MODES, checked_account, database_url
+from chaching.cli.output import FORMATS, instant, table
 from chaching.domain.ids import Mode
 from chaching.eventstore.api_keys import (
     EVERY_RIGHT,

@@ -8,14 +8,16 @@ from typing import Final
 import click
 import msgspec
 
+from chaching.broker.errors import BrokerUnavailable
 from chaching.cli.audit import audit
 from chaching.cli.audit_erasure import erase, rewrap
 from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
 from chaching.cli.events import events
+from chaching.cli.evidence import EVIDENCE, EVIDENCE_FAILURES
 from chaching.cli.keys import keys
-from chaching.cli.options import FORMATS
-from chaching.cli.output import say
+from chaching.cli.output import FORMATS, say
+from chaching.cli.parked import parked
 from chaching.cli.projection import projection
 from chaching.cli.replay import replay
 from chaching.domain.customer import NoSuchCustomer
@@ -28,6 +30,7 @@ from chaching.local.places import data_dir
 from chaching.local.state import running_state
 from chaching.local.supervisor import RunSettings, run
 from chaching.schema.migrations import migrate
+from chaching.subscriber.parked import ParkedRefused
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
@@ -36,8 +39,10 @@ REFUSALS: Final = (
     KeyRefused,
     LogUnreadable,
     NoSuchCustomer,
+    ParkedRefused,
     WrongMasterKey,
 )
+FAILURES: Final = (*REFUSALS, *EVIDENCE_FAILURES, *DATABASE_FAILURES)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -55,7 +60,7 @@ def main() -> None:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (LocalError, OSError, *REFUSALS, *DATABASE_FAILURES) as error:
+    except (LocalError, BrokerUnavailable, OSError, *FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -111,7 +116,7 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-for audited in (audit_replay, erase, rewrap):
-    audit.add_command(audited)
-for command in (audit, completion, events, keys, projection, replay):
+for auditing in (audit_replay, erase, rewrap, *EVIDENCE):
+    audit.add_command(auditing)
+for command in (audit, completion, events, keys, parked, projection, replay):
     chaching.add_command(command)

@@ -1,4 +1,4 @@
-"""What several commands take: accounts, modes, forms of output, and where the servers are."""
+"""What several commands take: accounts, modes, and where the servers are."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,6 @@ from chaching.local.errors import LocalError
 from chaching.local.state import running_state
 from chaching.runtime.config import WANTED
 
-FORMATS: Final = click.Choice(["text", "json"])
 MODES: Final = click.Choice(get_args(Mode))
 
 

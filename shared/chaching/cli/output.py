@@ -1,4 +1,4 @@
-"""How commands print: tables, instants, bars, colours, and what to do when nobody reads."""
+"""How commands print: forms, tables, instants, bars, colours, and what to do when nobody reads."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+FORMATS: Final = click.Choice(["text", "json"])
 GAP: Final = "  "
 COLOURS: Final = click.Choice(["auto", "always", "never"])
 BAR_CHARACTERS: Final = 12
@@ -27,13 +28,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
-
-
-def wants_color(asked: bool | None) -> bool | None:
-    """Answer whether to print colours, None: on a terminal. NO_COLOR turns them off unasked."""
-    if asked is None and os.environ.get("NO_COLOR"):
-        return False
-    return asked
 
 
 def printable(text: str) -> str:

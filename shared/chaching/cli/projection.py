@@ -9,8 +9,8 @@ from typing import Final
 import click
 import msgspec
 
-from chaching.cli.options import FORMATS, database_url
-from chaching.cli.output import printable_json
+from chaching.cli.options import database_url
+from chaching.cli.output import FORMATS, printable_json
 from chaching.comparison.expected import Differing
 from chaching.comparison.folding import Difference
 from chaching.comparison.ranges import NAMED_MAX_DIFFERENCES, Progress, compare_all

@@ -18,8 +18,8 @@ from click.shell_completion import CompletionItem
 
 from chaching.broker.errors import BrokerUnavailable, QueueMissing
 from chaching.broker.topology import names_under
-from chaching.cli.options import FORMATS, broker_url, database_url
-from chaching.cli.output import progress_bar
+from chaching.cli.options import broker_url, database_url
+from chaching.cli.output import FORMATS, progress_bar
 from chaching.cli.points import Point, Points, first_from, last_before
 from chaching.cli.selecting import Wanted, selecting
 from chaching.eventstore.database import Database

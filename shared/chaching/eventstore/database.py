@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import asyncpg
 
@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_S: Final = 3
 ACQUIRE_TIMEOUT_S: Final = 3.0
 STATEMENT_TIMEOUT_S: Final = 3.0
 CLOSE_TIMEOUT_S: Final = 3.0
+
+DriverConnection: TypeAlias = asyncpg.Connection
 
 NO_SETTINGS: Final[Mapping[str, str]] = {}
 # For sessions that only look rows up by key: one plan whatever the statistics say, since a plan
@@ -51,6 +53,11 @@ class Session:
         self._connection = connection
         self._timeout_s = timeout_s
 
+    @property
+    def connection(self) -> DriverConnection:
+        """The driver's connection, for code that is not ours."""
+        return cast("DriverConnection", self._connection)
+
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Return all rows; raises Unavailable when there is no answer in time."""
         with translated():
@@ -62,6 +69,20 @@ class Session:
             status: str = await self._connection.execute(sql, *arguments, timeout=self._timeout_s)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def copy_out(self, sql: str, *arguments: object, take: Callable[[bytes], None]) -> None:
+        """Hand a query's rows over in PostgreSQL's binary form, as they come, in bounded memory.
+
+        Raises Unavailable as ``fetch`` does.
+        """
+
+        async def taken(copied: bytes) -> None:
+            take(copied)
+
+        with translated():
+            await self._connection.copy_from_query(
+                sql, *arguments, output=taken, format="binary", timeout=self._timeout_s
+            )
 
 
 class Database:
@@ -148,6 +169,23 @@ class Database:
             await session.execute("BEGIN")
             yield session
             await session.execute("COMMIT")
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[tuple[Session, DriverConnection]]:
+        """Borrow a session in a transaction and lend the driver's connection below it to others.
+
+        What the block raises passes as it is, and nothing is committed; Unavailable before it and
+        at the commit, which may also raise what a deferred constraint says.
+        """
+        async with self.session() as session:
+            transaction = session.connection.transaction()
+            with translated():
+                async with asyncio.timeout(self._statement_timeout_s):
+                    await transaction.start()
+            yield session, session.connection
+            with translated():
+                async with asyncio.timeout(self._statement_timeout_s):
+                    await transaction.commit()
 
     @asynccontextmanager
     async def listening(self, channel: str, rung: Callable[[], None]) -> AsyncGenerator[None]:

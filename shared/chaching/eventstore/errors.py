@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 
@@ -72,6 +72,25 @@ CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,
 # cut off for being idle in a transaction
 UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006", "25P03")
+# lost races of transactions, and locks that others hold: the same may go well at once
+LOST_RACE_SQLSTATES: Final = ("40", "55P03")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether an error, or what it was raised from, speaks of a server and not of a value.
+
+    For errors of code that is not ours: a connection that is lost or refused, a server that is
+    stopped, full or busy, a transaction that lost a race.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return any(map(is_outage, group.exceptions))
+    if isinstance(error, (ConnectionError, Unavailable)):
+        return True
+    sqlstate: str = getattr(error, "sqlstate", None) or ""
+    if sqlstate.startswith((*UNAVAILABLE_SQLSTATES, *LOST_RACE_SQLSTATES)):
+        return sqlstate != CANCELED_SQLSTATE
+    return error.__cause__ is not None and is_outage(error.__cause__)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ when the supervisor ends in whatever way. Order of events:
 
 1. what a killed run left on this folder is ended, by the marks in the state file;
 2. PostgreSQL is started, migrated, its roles get passwords, the local key is made, the gateway is
-   started. When it answers /readyz the banner is printed: the API serves from here on;
+   started. When it answers /readyz the banner is printed: the API serves from here on. Then the
+   auditor is started, which hashes and signs the log;
 3. beside that, from the very start, the broker is found, fetched if need be, and started. When both
    the API and the broker are there, relay and projector follow. Without a broker the projector
    follows the log by itself. The API waits for none of this.
@@ -38,6 +39,7 @@ from chaching.local.ports import LOOPBACK, bind_error
 from chaching.local.postgres import PrivatePostgres
 from chaching.local.processes import Mark, age_s
 from chaching.local.rabbitmq import PrivateRabbitMQ
+from chaching.local.signing import SETTING, signing_key_text
 from chaching.local.state import RunState, end_leftovers, state_file, write_state
 from chaching.schema.migrations import migrate
 
@@ -46,7 +48,8 @@ LOCAL_ACCOUNT = "acct_local"
 GATEWAY_ROLE = "chaching_gateway"
 RELAY_ROLE = "chaching_relay"
 PROJECTOR_ROLE = "chaching_projector"
-ROLES = (GATEWAY_ROLE, RELAY_ROLE, PROJECTOR_ROLE)
+AUDITOR_ROLE = "chaching_auditor"
+ROLES = (GATEWAY_ROLE, RELAY_ROLE, PROJECTOR_ROLE, AUDITOR_ROLE)
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -107,6 +110,7 @@ class LocalRun:
             urls = await self._bring_up_database()
             await self._bring_up_gateway(urls[GATEWAY_ROLE])
             self._serving.set()
+            await self._bring_up_auditor(urls[AUDITOR_ROLE])
             amqp_url = await broker
             await self._bring_up_readers(urls, amqp_url)
             await asyncio.Event().wait()
@@ -139,6 +143,13 @@ class LocalRun:
         )
         await self._bring_up(gateway)
         self._say(banner(self._state, age_s()))
+
+    async def _bring_up_auditor(self, database_url: str) -> None:
+        """Start what hashes and signs the log; the key is in that process's environment alone."""
+        key = signing_key_text(self._settings.data_dir)
+        addresses = {"DATABASE_URL": database_url, SETTING: key}
+        module, log = ["chaching_api", "auditor"], self._log("auditor")
+        await self._bring_up(ServiceProcess("auditor", module, addresses=addresses, log=log))
 
     async def _bring_up_broker(self) -> str | None:
         """Answer the broker's URL, or None after saying why there is none."""

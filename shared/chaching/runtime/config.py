@@ -20,6 +20,7 @@ PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[
 MasterKeys: TypeAlias = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=(,[A-Za-z0-9+/]{43}=)*$")
 ]
+SigningSeed: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Patience: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2_592_000)]
@@ -45,6 +46,7 @@ WANTED: Final = {
     "RATE_LIMIT_WRITES_PER_S": f"writes a second of one key, {_RATES}",
     "RATE_LIMIT_CONCURRENT": f"requests of one key under way at a time, {_AMOUNTS}",
     "PURGE_AFTER_S": "seconds until the broker forgets an erased customer, from 0 to 2592000",
+    "AUDIT_SIGNING_KEY": "32 random bytes in Base64, as `openssl rand -base64 32` prints them",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
 
@@ -85,6 +87,14 @@ class ProjectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: DatabaseUrl
     master_key: MasterKeys
     amqp_url: AmqpUrl | None = None
+    log_level: LogLevel = "info"
+
+
+class AuditorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the auditor must be told: above all, what to sign checkpoints of the log with."""
+
+    database_url: DatabaseUrl
+    audit_signing_key: SigningSeed
     log_level: LogLevel = "info"
 
 

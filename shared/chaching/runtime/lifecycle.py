@@ -69,7 +69,7 @@ def run(
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_until_signalled(main))
     except Exception as error:  # noqa: BLE001 - the supervisor of all loops
-        if causes := [cause for cause in _leaves(error) if isinstance(cause, refused)]:
+        if causes := [cause for cause in leaves(error) if isinstance(cause, refused)]:
             sys.exit(f"chaching: {causes[0]}")
         logger().critical("process_crashed", exc_info=True)
         sys.exit(1)
@@ -125,7 +125,7 @@ async def supervised(
         try:
             return await _run_apart(loop)
         except Exception as error:
-            causes = _leaves(error)
+            causes = leaves(error)
             if any(isinstance(cause, fatal) for cause in causes):
                 raise
             if all(isinstance(cause, expected) for cause in causes):
@@ -167,12 +167,12 @@ async def retried(
         try:
             return await call()
         except on as error:
-            _pass_on_cancellation(error)
+            pass_on_cancellation(error)
             logger().warning("call_retried", reason=str(error))
         await backoff.pause()
 
 
-def _pass_on_cancellation(error: Exception) -> None:
+def pass_on_cancellation(error: Exception) -> None:
     """Let a cancellation win over an error that came at the same moment and took its place.
 
     Sound only in a task that ends with the first task group that fails in it, see the module.
@@ -200,9 +200,9 @@ async def _until_signalled(main: Callable[[], Coroutine[Any, Any, None]]) -> Non
         work.result()
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def leaves(error: BaseException) -> list[BaseException]:
     """Return the errors in a group of groups, or the error itself."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     group = cast("BaseExceptionGroup[BaseException]", error)
-    return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
+    return [leaf for inner in group.exceptions for leaf in leaves(inner)]

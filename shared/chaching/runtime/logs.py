@@ -11,7 +11,7 @@ import asyncio
 import atexit
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -29,8 +29,29 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 def logger() -> FilteringBoundLogger:
-    """Return a logger; calls like ``logger().info("customer_created", request_id=…)``."""
-    return structlog.get_logger()
+    """Return a logger; calls like ``logger().info("customer_created", request_id=…)``.
+
+    In a process that did not configure one, such as another team's, the lines go to the standard
+    library's logger ``chaching`` as ``customer_created request_id=…``.
+    """
+    return structlog.get_logger() if structlog.is_configured() else _guest
+
+
+def _as_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    name, trace = event.pop("event"), event.pop("exception", "")
+    said = " ".join(f"{key}={value}" for key, value in event.items())
+    return "\n".join(filter(None, (f"{name} {said}".rstrip(), trace)))
+
+
+_guest: Final[FilteringBoundLogger] = structlog.wrap_logger(
+    logging.getLogger("chaching"),
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        _as_text,
+    ],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+)
 
 
 class _Lines:

@@ -72,7 +72,8 @@ text where a text is wanted. Parameters of a POST may stand in the query too.
 _GROUPS: Final = {
     "Customers": "The people and businesses that you bill.",
     "Events": "What happened to customers, for good and in order.",
-    "Audit": "What happened to a customer, who asked for it, and how it stood then.",
+    "Audit": "What happened to a customer, who asked for it, and how it stood then; and evidence "
+    "that nobody has tampered with the log.",
     "Health": "Probes for those who run the service.",
     "Documentation": "This reference.",
 }

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from chaching_api import event_parameters, parameters
+from chaching_api import event_parameters, parameters, proof_parameters
 from chaching_api.documentation.assets import ASSETS
 from chaching_api.documentation.expanded import component
 from chaching_api.documentation.schemas import Schema
@@ -396,6 +396,46 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("Event"),
         answer_example=_EVENT,
         errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/checkpoint",
+        name="retrieve_checkpoint",
+        group="Audit",
+        summary="Retrieve a signed checkpoint",
+        description="Answers the newest signed checkpoint of the log, after a short wait for one "
+        "of all events that there are now; `size` says how many it covers. Keep `note` elsewhere: "
+        "it proves what the log was.",
+        right="audit",
+        query=proof_parameters.CHECKPOINT,
+        answers=component("AuditCheckpoint"),
+        errors=REFUSED,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/proof",
+        name="retrieve_proof",
+        group="Audit",
+        summary="Prove that an event is in the log",
+        description="Answers an event of the key's account and mode as it is stored, and the proof "
+        "that it is in the tree of a signed checkpoint.",
+        right="audit",
+        query=proof_parameters.PROOF,
+        answers=component("AuditProof"),
+        errors=REFUSED_WITH_ID,
+    ),
+    Operation(
+        method="get",
+        path="/v1/audit/consistency",
+        name="retrieve_consistency",
+        group="Audit",
+        summary="Prove that the log has only grown",
+        description="Answers the proof that the log of one size is the beginning of that of "
+        "another, such as between a checkpoint that was kept and the newest.",
+        right="audit",
+        query=proof_parameters.CONSISTENCY,
+        answers=component("AuditConsistency"),
+        errors=REFUSED,
     ),
     Operation(
         method="get",

@@ -13,6 +13,8 @@ from typing import Any, Final, cast, get_args
 import msgspec
 from msgspec import UnsetType
 
+from chaching.audit.answers import AuditCheckpoint, AuditConsistency, AuditProof
+from chaching.audit.entries import StoredEvent
 from chaching.domain.changes import Change
 from chaching.domain.customer_object import (
     AddressObject,
@@ -65,6 +67,10 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "InvoiceSettings": InvoiceSettingsObject,
     "CustomField": CustomField,
     "RenderingOptions": RenderingOptionsObject,
+    "AuditCheckpoint": AuditCheckpoint,
+    "AuditProof": AuditProof,
+    "AuditEvent": StoredEvent,
+    "AuditConsistency": AuditConsistency,
     "Event": EventObject,
     "EventData": EventData,
     "EventRequest": EventRequest,
@@ -80,6 +86,10 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
 
 _INT64: Final[Schema] = {"format": "int64", "minimum": INT64_MIN, "maximum": INT64_MAX}
 _UNIX_S: Final[Schema] = {"format": "int64", "minimum": 0, "maximum": INT64_MAX}
+_NATURAL: Final[Schema] = {"format": "int64", "minimum": 0, "maximum": INT64_MAX}
+_POSITION: Final[Schema] = {"format": "int64", "minimum": 1, "maximum": INT64_MAX}
+_HASH: Final[Schema] = {"pattern": "^[A-Za-z0-9+/]{43}=$"}
+_HASHES: Final[Schema] = {"items": {"type": "string", **_HASH}}
 _ID: Final[Schema] = {"pattern": f"^{CUSTOMER_ID_PATTERN}$"}
 _MAP: Final[Schema] = {
     "maxProperties": METADATA_KEYS_MAX,
@@ -92,6 +102,22 @@ _MAP: Final[Schema] = {
 }
 
 NARROWED: Final[Mapping[str, Schema]] = {
+    "AuditCheckpoint.object": {"const": "audit.checkpoint"},
+    "AuditCheckpoint.root_hash": _HASH,
+    "AuditCheckpoint.size": _NATURAL,
+    "AuditConsistency.object": {"const": "audit.consistency"},
+    "AuditConsistency.from": _NATURAL,
+    "AuditConsistency.hashes": _HASHES,
+    "AuditConsistency.to": _NATURAL,
+    "AuditEvent.position": _POSITION,
+    "AuditEvent.previous_position": _NATURAL,
+    "AuditEvent.recorded_at": {"format": "date-time"},
+    "AuditEvent.version": _POSITION,
+    "AuditProof.object": {"const": "audit.proof"},
+    "AuditProof.hashes": _HASHES,
+    "AuditProof.index": _NATURAL,
+    "AuditProof.leaf_hash": _HASH,
+    "AuditProof.size": _POSITION,
     "Customer.id": _ID,
     "Customer.object": {"const": "customer"},
     "Customer.balance": _INT64,

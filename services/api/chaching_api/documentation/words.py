@@ -147,6 +147,11 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "`OR`; `-` before a clause negates it.",
     "search_customers/limit": "How many customers to answer, from 1 to 100, 10 if not given.",
     "search_customers/page": "The `next_page` of the answer before this one.",
+    "retrieve_proof/position": "The event's position in the log, as every message of it names it.",
+    "retrieve_consistency/from": "How many events the smaller log has, such as the size of a "
+    "checkpoint that was kept.",
+    "retrieve_consistency/to": "How many events the larger log has, such as the size of the newest "
+    "checkpoint.",
 }
 
 
@@ -158,7 +163,47 @@ def parameter_words(operation: str) -> Mapping[str, str]:
     return {**general, **special}
 
 
+_AUDIT: Final[Mapping[str, str]] = {
+    "AuditCheckpoint": "What the log says of itself, signed. How it is checked is told in "
+    "`docs/audit-format.md`.",
+    "AuditCheckpoint.object": "The kind of the object: always `audit.checkpoint`.",
+    "AuditCheckpoint.note": "The checkpoint as a C2SP signed note. All else here repeats it.",
+    "AuditCheckpoint.origin": "The name of the log.",
+    "AuditCheckpoint.root_hash": "The root of the Merkle tree over its events, in Base64.",
+    "AuditCheckpoint.size": "How many events the checkpoint covers.",
+    "AuditConsistency": "The proof that the log of one size is the beginning of that of another.",
+    "AuditConsistency.object": "The kind of the object: always `audit.consistency`.",
+    "AuditConsistency.from": "How many events the smaller log has.",
+    "AuditConsistency.hashes": "The proof, as in section 2.1.2 of RFC 6962, in Base64.",
+    "AuditConsistency.to": "How many events the larger log has.",
+    "AuditEvent": "An event with every column as it is stored.",
+    "AuditEvent.position": "Its place in the whole log: 1, 2, 3 … without gaps.",
+    "AuditEvent.account": "Whose event it is.",
+    "AuditEvent.livemode": "True in live mode, false in test mode.",
+    "AuditEvent.stream": "The id of the customer.",
+    "AuditEvent.version": "Its place among the events of the customer: 1, 2, 3 ….",
+    "AuditEvent.previous_position": "The position of the event before it of the customer, 0 if "
+    "there is none.",
+    "AuditEvent.event_id": "The event's id.",
+    "AuditEvent.type": "What happened.",
+    "AuditEvent.schema_version": "The version of the payload's form.",
+    "AuditEvent.payload": "What changed, as the JSON text that is stored; every byte counts.",
+    "AuditEvent.state": "The customer after it, likewise; null with the first event.",
+    "AuditEvent.metadata": "Who asked for it, from where and in which request, likewise.",
+    "AuditEvent.invoice_prefix": "The invoice prefix that the event took, if it took one.",
+    "AuditEvent.recorded_at": "When it was stored, to the microsecond.",
+    "AuditProof": "An event, and the proof that it is in the log.",
+    "AuditProof.object": "The kind of the object: always `audit.proof`.",
+    "AuditProof.event": "The event as it is stored.",
+    "AuditProof.hashes": "The proof, as in section 2.1.1 of RFC 6962, in Base64.",
+    "AuditProof.index": "The event's place in the tree: its position minus one.",
+    "AuditProof.leaf_hash": "The hash of the event, which anybody can compute from it, in Base64.",
+    "AuditProof.note": "The signed checkpoint to whose root the proof leads.",
+    "AuditProof.size": "How many events that checkpoint covers.",
+}
+
 ATTRIBUTES: Final[Mapping[str, str]] = {
+    **_AUDIT,
     "Address": "An address with its six keys always there.",
     **{f"Address.{key}": words for key, words in _LINES.items()},
     "Change": "One leaf of a customer before and after an event.",
