@@ -45,6 +45,7 @@ SOURCES: Final = [
     for package in (chaching, chaching_api)
     for place in package.__path__
     for path in Path(place).rglob("*.py")
+    if path.parent.name != "subscriber"  # whose reasons are told to other services' operators
 ]
 
 
