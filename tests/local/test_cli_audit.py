@@ -200,6 +200,7 @@ def test_a_read_model_that_is_right_is_told_with_the_rate() -> None:
         r"as of position 62\n",
         result.stdout,
     )
+    assert result.stderr == ""  # no progress of what took no time
 
 
 @pytest.mark.usefixtures("damaged")

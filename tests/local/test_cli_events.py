@@ -174,6 +174,7 @@ def test_since_is_a_position_an_instant_or_how_long_ago() -> None:
         ("--since yesterday", "'yesterday' is none of: position:17"),
         ("--since 2025-01-02T03:00:00", "is none of"),
         ("--since position:0", "is none of"),
+        ("--since 17", "unix seconds before 2001: write position:17, or @17"),
         ("--since 9999999999999999999", "is none of"),
         ("--since 9999999999w", "is none of"),
         ("--since 0001-01-01T00:00:00+14:00", "is none of"),

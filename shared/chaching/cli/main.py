@@ -54,7 +54,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"chaching: {error.format_message()}", err=True)
+        lines = (line.strip() for line in error.format_message().splitlines())
+        click.echo(f"chaching: {' '.join(lines)}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)

@@ -42,7 +42,7 @@ def verify(workers: int, form: str, *, show_values: bool) -> None:
 
     The states that stand beside the events are compared as well. Writes may go on meanwhile.
     """
-    last_told_s = 0.0
+    last_told_s = time.monotonic()
 
     def told(progress: Progress) -> None:
         nonlocal last_told_s
