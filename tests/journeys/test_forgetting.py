@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 from tests.support.acknowledged import assert_log_is_dense
+from tests.support.auditors import SEED
 from tests.support.brokers import history_up_to
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Client, store_key
 from tests.support.keyrings import KEYRING, MASTER_KEY
@@ -36,8 +37,9 @@ STUB: Final = {"id": ID, "object": "customer", "deleted": True, "erased": True}
 LINES: Final = ("line1", "line2", "city", "state", "postal_code", "country")
 COMMANDS: Final = (
     f"audit replay {ID} --format json",
-    "events tail --since 1 --no-follow --format json",
+    "events tail --since position:1 --no-follow --format json",
 )
+PROOFS: Final = ("audit verify", f"audit export --account {ACCOUNT} --mode test")
 CREATE_KEY: Final = "the-key-of-the-create"
 UPDATE_KEY: Final = "the-key-of-the-update"
 BYTES: Final = """
@@ -124,12 +126,16 @@ async def looked_back(client: Client) -> dict[str, str]:
     return said
 
 
-async def told_by_commands(whole: Service) -> dict[str, str]:
+async def told_by_commands(whole: Service, commands: tuple[str, ...]) -> dict[str, str]:
     """Return what those are shown who run the service."""
-    environ = {"DATABASE_URL": whole.postgres.admin_url, "MASTER_KEY": MASTER_KEY}
+    environ = {
+        "DATABASE_URL": whole.postgres.admin_url,
+        "MASTER_KEY": MASTER_KEY,
+        "AUDIT_SIGNING_KEY": SEED,
+    }
     program = Path(sys.executable).with_name("chaching")
     shown: dict[str, str] = {}
-    for command in COMMANDS:
+    for command in commands:
         ran = await asyncio.create_subprocess_exec(
             program, *command.split(), env=os.environ | environ, stdout=asyncio.subprocess.PIPE
         )
@@ -189,7 +195,7 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
         past = await looked_back(client)
         assert found_in(past["history"], planted) == set(planted)
         assert found_in(past["as of"], planted) == set(planted)
-        shown = past | await told_by_commands(whole)
+        shown = past | await told_by_commands(whole, COMMANDS)
         for what, text in shown.items():
             assert len(found_in(text, planted)) >= len(planted) // 3, what
         dumped = found_in(await dump_of(database, whole.postgres.admin_url), planted)
@@ -206,9 +212,12 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
         await whole.settled(database)
 
         assert not found_in(await said(client, requests), planted)
-        for what, text in (await looked_back(client) | await told_by_commands(whole)).items():
-            assert ID in text, what
+        shown = await looked_back(client) | await told_by_commands(whole, COMMANDS)
+        proofs = await told_by_commands(whole, PROOFS)
+        for what, text in (shown | proofs).items():
+            assert ID in text or what in proofs, what
             assert not found_in(text, planted), what
+        assert ID in proofs[PROOFS[1]]
         assert not found_in(await history(whole, 5), planted)
         assert not found_in(await dump_of(database, whole.postgres.admin_url), planted)
         assert files_with(whole.folder / "rabbitmq", planted) == {}
