@@ -64,7 +64,8 @@ _UPDATE: Final = UpdateCustomer(
     ),
 )
 _DELETE: Final = DeleteCustomer(id=CUSTOMER, at=DELETED)
-_ERASE: Final = EraseCustomer(id=CUSTOMER, at=ERASED, reason="request")
+_ASKED: Final = "request"
+_ERASE: Final = EraseCustomer(id=CUSTOMER, at=ERASED, reason=_ASKED)
 # each command with the event's position: other customers' events stand between them
 _LIFE: Final[tuple[tuple[Command, int], ...]] = (
     (_CREATE, 41),
