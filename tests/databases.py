@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from tests.support.keyrings import KEYRING
 
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
@@ -45,7 +46,7 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 @pytest.fixture
 def store(database: Database) -> EventStore:
     """The log in this test's database."""
-    return EventStore(database)
+    return EventStore(database, KEYRING)
 
 
 @asynccontextmanager

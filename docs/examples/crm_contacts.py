@@ -11,6 +11,7 @@ import asyncpg
 from chaching.subscriber import (
     Connection,
     CustomerDeleted,
+    CustomerErased,
     CustomerEvent,
     Event,
     Inbox,
@@ -36,7 +37,7 @@ async def keep_contact(event: Event, connection: Connection) -> None:
     """Write what an event says, in the transaction that also notes that it is done."""
     key = (event.account, event.mode, event.customer_id)
     match event:
-        case CustomerDeleted():
+        case CustomerDeleted() | CustomerErased():
             await connection.execute(FORGET, *key)
         case CustomerEvent(customer=customer):
             await connection.execute(KEEP, *key, customer.name, customer.email)

@@ -1,8 +1,7 @@
 """What is stored around an event, and the one place where events become bytes and back.
 
-Encoding and decoding take batches, because the personal part of an event is to be encrypted with
-a key per customer and keys are best fetched many at a time. A stored event is never rewritten:
-``decode`` lifts old schema versions to the present one.
+A stored event is never rewritten: ``decode`` lifts old schema versions to the present one. Here
+personal values are in the clear; the event store encrypts them beneath (``eventstore.encryption``).
 
 Besides the event the customer after it is stored (``state``), except with the first event of a
 stream, whose fold is as near. So the newest event alone tells how a customer stands.
@@ -20,6 +19,7 @@ from chaching.domain.customer import (
     Customer,
     CustomerCreated,
     CustomerDeleted,
+    CustomerErased,
     CustomerUpdated,
     Event,
     evolve,
@@ -29,6 +29,8 @@ from chaching.domain.ids import AccountId, CustomerId, EventId, KeyId, RequestId
 LogId = NewType("LogId", str)
 Position = NewType("Position", int)
 Version = NewType("Version", int)
+# a customer's data key as it is stored, empty once it is destroyed
+WrappedKey = NewType("WrappedKey", bytes)
 
 START: Final = Position(0)
 NO_VERSION: Final = Version(0)
@@ -38,6 +40,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
     "CustomerCreated": CustomerCreated,
     "CustomerUpdated": CustomerUpdated,
     "CustomerDeleted": CustomerDeleted,
+    "CustomerErased": CustomerErased,
 }
 
 
@@ -84,10 +87,14 @@ class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: StreamKey
     expected_version: Version
     kept: KeptAnswer
+    data_key: WrappedKey | None = None
 
 
 class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event on its way into the log: JSON texts, and what the append must check."""
+    """An event on its way into the log: JSON texts, and what the append must check.
+
+    ``data_key`` is the customer's, None for one that has none yet.
+    """
 
     key: StreamKey
     expected_version: Version
@@ -98,11 +105,15 @@ class PendingEvent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: str
     invoice_prefix: str | None
     kept: KeptAnswer | None = None
+    data_key: WrappedKey | None = None
     schema_version: int = SCHEMA_VERSION
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as it stands in the log; ``previous_position`` is the same stream's, 0 for none."""
+    """An event as it stands in the log; ``previous_position`` is the same stream's, 0 for none.
+
+    ``erased``: personal values that it had are blank, since its customer was erased by now.
+    """
 
     position: Position
     key: StreamKey
@@ -115,6 +126,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None
     metadata: str
     recorded_at: datetime
+    erased: bool = False
 
 
 class Undecodable(Exception):  # noqa: N818 - says what the event is
@@ -132,7 +144,8 @@ _decode_metadata = msgspec.json.Decoder(Metadata).decode
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """A decision ready to be stored: the event, the version before it, the customer after it.
 
-    ``kept`` is the answer to it, if it came with an idempotency key.
+    ``kept`` is the answer to it, if it came with an idempotency key; ``data_key`` the customer's,
+    None for one that has none yet.
     """
 
     key: StreamKey
@@ -142,6 +155,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     event_id: EventId
     metadata: Metadata
     kept: KeptAnswer | None = None
+    data_key: WrappedKey | None = None
 
 
 def encode(decisions: Sequence[Decided]) -> list[PendingEvent]:
@@ -211,6 +225,7 @@ def _pending(decided: Decided) -> PendingEvent:
         metadata=_encode(decided.metadata).decode(),
         invoice_prefix=_new_invoice_prefix(event),
         kept=decided.kept,
+        data_key=decided.data_key,
     )
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chaching import envelope
 from chaching.domain.changes import Change, changes_between, changes_of
+from chaching.domain.customer import CustomerErased, Event
 from chaching.domain.ids import CustomerId, EventId, KeyId, RequestId
 from chaching.envelope import NO_VERSION, Position, RecordedEvent, Version
 from chaching.public_event import PUBLIC_TYPES
@@ -38,12 +40,16 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a customer; ``time`` is the database's, RFC 3339 to the microsecond, in UTC."""
+    """One event of a customer; ``time`` is the database's, RFC 3339 to the microsecond, in UTC.
+
+    ``erased`` stands in entries of customers who were erased by now, whose values are gone.
+    """
 
     id: EventId
     object: str = "history_entry"
     changes: list[Change]
     customer: CustomerId
+    erased: bool | UnsetType = UNSET
     livemode: bool
     position: Position
     time: str
@@ -78,11 +84,12 @@ def entry_of(recorded: RecordedEvent) -> HistoryEntry:
     Raises:
         Undecodable: the event or its metadata cannot be read.
     """
-    metadata = envelope.decode_metadata(recorded)
+    event, metadata = envelope.decode_event(recorded), envelope.decode_metadata(recorded)
     return HistoryEntry(
         id=recorded.event_id,
-        changes=changes_of(envelope.decode_event(recorded)),
+        changes=changes_of(event),
         customer=recorded.key.id,
+        erased=recorded.erased or UNSET,
         livemode=recorded.key.livemode,
         position=recorded.position,
         time=spelled_time(recorded.recorded_at),
@@ -96,10 +103,14 @@ def entry_of(recorded: RecordedEvent) -> HistoryEntry:
         ),
         why=Why(
             idempotency_key=metadata.idempotency_key,
-            reason=metadata.reason,
+            reason=metadata.reason or _own_reason(event),
             request_id=metadata.request_id,
         ),
     )
+
+
+def _own_reason(event: Event) -> str | None:
+    return event.reason if isinstance(event, CustomerErased) else None
 
 
 def diff_of(start: RecordedEvent | None, end: RecordedEvent) -> CustomerDiff:

@@ -1,7 +1,8 @@
 """What an event says to others, made in one place: messages and the event API carry the same.
 
 - ``type``: what others call it, ``customer.created`` for a CustomerCreated;
-- ``object``: the customer after the event; with ``customer.deleted`` as it was;
+- ``object``: the customer after the event; with ``customer.deleted`` as it was, with
+  ``customer.erased`` and in what is said of it again later without its personal values;
 - ``previous_attributes``: updates only, the old values of the changed leaves that the object shows
   (a metadata key that is new shows null; ``updated`` never stands here).
 """
@@ -25,10 +26,12 @@ from chaching.domain.customer_object import (
 from chaching.envelope import Metadata, RecordedEvent, Undecodable
 
 CUSTOMER_DELETED: Final = "customer.deleted"
+CUSTOMER_ERASED: Final = "customer.erased"
 PUBLIC_TYPES: Final[Mapping[str, str]] = {
     "CustomerCreated": "customer.created",
     "CustomerUpdated": "customer.updated",
     "CustomerDeleted": CUSTOMER_DELETED,
+    "CustomerErased": CUSTOMER_ERASED,
 }
 
 
@@ -44,6 +47,8 @@ class PublicEvent(msgspec.Struct, frozen=True, kw_only=True):
     customer: Customer
     metadata: Metadata
 
+
+NO_LEAVES: Final[dict[str, str]] = {}  # how a change of an erased customer's metadata reads
 
 _encode = msgspec.json.Encoder().encode
 
@@ -78,7 +83,7 @@ def _previous(event: CustomerUpdated) -> msgspec.Raw:
     shown = {
         name: _shown(name, previous[name], changes.get(name))
         for name in sorted(previous)
-        if name in VISIBLE_ATTRIBUTES
+        if name in VISIBLE_ATTRIBUTES and previous[name] != NO_LEAVES
     }
     return msgspec.Raw(_encode(shown))
 

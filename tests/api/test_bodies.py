@@ -226,6 +226,7 @@ def test_json_gives_the_tree_that_a_form_would(raw: bytes, tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("raw", "message", "param"),
     [
+        (b" \n", "Invalid JSON: the request body could not be parsed.", None),
         (b"{", "Invalid JSON: the request body could not be parsed.", None),
         (b'{"a": NaN}', "Invalid JSON: the request body could not be parsed.", None),
         (b'{"a": "\xff"}', "Invalid JSON: the request body could not be parsed.", None),

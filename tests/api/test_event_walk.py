@@ -14,7 +14,7 @@ from chaching_api.event_parameters import EventListInput
 from chaching_api.reads.event_walk import END, Stretch, event_walk_of, types_like
 
 WHOSE = (AccountId("acct_1"), True)
-ALL = ("CustomerCreated", "CustomerUpdated", "CustomerDeleted")
+ALL = ("CustomerCreated", "CustomerUpdated", "CustomerDeleted", "CustomerErased")
 
 
 def walk(

@@ -29,6 +29,7 @@ from tests.support.gateways import (
     gateway_process,
     store_key,
 )
+from tests.support.keyrings import KEYRING
 from tests.support.waiting import eventually
 
 from chaching.domain.customer import Customer, evolve
@@ -74,7 +75,7 @@ async def test_what_one_gateway_wrote_another_lists_at_once(
         written = await writer.create(f"name=n{turn}")
         assert written.status == 200
         if sealing:
-            sealed += await EventLookups(database).seal()
+            sealed += await EventLookups(database, KEYRING).seal()
         for query in ("limit=1", "limit=1&type=customer.created", "limit=1&created[gt]=0"):
             [newest] = await events(reader, query)
             assert newest["data"]["object"] == written.json, query
@@ -172,7 +173,7 @@ async def test_for_any_history_a_list_is_the_log_folded(
     }
     await append_happenings(store, Happening(seed), BLOCK + 300)
     await spread_over_time(database)
-    assert await EventLookups(database).seal() == 1
+    assert await EventLookups(database, KEYRING).seal() == 1
     whole = folded(await whole_log(store))
     chance = random.Random(seed)  # noqa: S311 - the same again from the same seed
     for turn in range(QUERIES):

@@ -22,6 +22,7 @@ from tests.support.gateways import (
     serving,
     store_key,
 )
+from tests.support.keyrings import KEYRING
 from tests.support.waiting import eventually
 
 from chaching.domain.customer import UpdateCustomer
@@ -299,8 +300,8 @@ class Beaten(EventStore):
     """A store in which, from an update on, another command always comes first."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self._rival = Executor(EventStore(database))
+        super().__init__(database, KEYRING)
+        self._rival = Executor(EventStore(database, KEYRING))
         self.beaten = 0
 
     async def append(self, pending: PendingEvent) -> Appended:

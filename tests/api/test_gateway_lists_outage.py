@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+from tests.support.keyrings import KEYRING
+
 from chaching.domain.ids import AccountId
 from chaching.eventstore.database import ACQUIRE_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database
 from chaching.eventstore.errors import Unavailable
@@ -29,7 +31,7 @@ async def test_lists_that_wait_behind_an_outage_are_told_with_those_before_and_t
     await database.open()
     try:
         await migrate(server.admin_url)
-        lists = Lists(database)
+        lists = Lists(database, KEYRING)
         walk = walk_of(ListInput(), None)
         accounts = [(AccountId(f"acct_{n}"), False) for n in range(LISTS)]
         assert (await lists.page(accounts[0], walk)).customers == ()

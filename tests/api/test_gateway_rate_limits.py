@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import stripe
 from tests.support.gateways import KEY, Answer, Client, connected, gateway_process, store_key
+from tests.support.keyrings import MASTER_KEY
 from tests.support.waiting import eventually
 
 from chaching.envelope import START
@@ -200,7 +201,7 @@ async def test_wrong_keys_are_slowed_down_and_good_ones_from_there_are_not(
 
 
 async def test_without_settings_there_is_no_limit(database_url: str, tmp_path: Path) -> None:
-    assert limits_of(GatewayConfig(database_url=database_url)) is None
+    assert limits_of(GatewayConfig(database_url=database_url, master_key=MASTER_KEY)) is None
     async with limited(database_url, tmp_path / "log", RATE_LIMIT_PER_S="") as client:
         answers = await asyncio.gather(
             *(client.retrieve("cus_nobody") for _ in range(UNLIMITED_REQUESTS)),

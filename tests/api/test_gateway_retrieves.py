@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+from tests.support.keyrings import KEYRING
+
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import StreamKey
 from chaching.eventstore.database import ACQUIRE_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database
@@ -28,7 +30,7 @@ async def test_retrieves_that_wait_behind_an_outage_are_told_with_those_before(
     await database.open()
     try:
         await migrate(server.admin_url)
-        retrieve = Retrieve(database)
+        retrieve = Retrieve(database, KEYRING)
         keys = [StreamKey(AccountId("a"), False, CustomerId(f"cus_{n}")) for n in range(RETRIEVES)]
         assert await retrieve.retrieve(keys[0]) is None
         server.pause()

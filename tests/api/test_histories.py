@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 import pytest
+from hypothesis.errors import FlakyFailure
 from tests.support.histories import live_through, run
 
 from chaching.eventstore import past as past_module
@@ -53,7 +54,8 @@ def test_a_log_that_is_read_wrongly_is_found_out(
     monkeypatch.setattr(module, f"_{name.upper()}", sql.replace(old, new))
 
     def test(database: Database, runner: asyncio.Runner) -> None:
-        with pytest.raises((AssertionError, Malformed)):
+        # the database outlives an example, so a wrong answer need not be given twice
+        with pytest.raises((AssertionError, FlakyFailure, Malformed)):
             live_through(database, runner, FEW, shrinking=False)
 
     run(database_url, test)

@@ -13,6 +13,7 @@ import pytest
 from msgspec import UNSET
 from tests.support.customers import whole_log
 from tests.support.gateways import ACCOUNT
+from tests.support.keyrings import KEYRING
 from tests.support.projected import Projected, projected_in
 from tests.support.searchable import Customers
 
@@ -62,7 +63,7 @@ async def keyed(database_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 def reading(keyed: Database) -> PastLists:
-    return PastLists(keyed, PastEvents(keyed), Lists(keyed))
+    return PastLists(keyed, PastEvents(keyed, KEYRING), Lists(keyed, KEYRING))
 
 
 # --- What happens, and what lists of then must show ---------------------------------------------

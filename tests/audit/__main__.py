@@ -24,6 +24,7 @@ from tests.databases import administer, url_of
 from tests.servers import Servers
 from tests.support.customers import append_customers
 from tests.support.histories import live_through, run
+from tests.support.keyrings import KEYRING
 from tests.support.replays import emptied, replayed, rows_of
 
 from chaching.comparison.ranges import Progress, compare_all
@@ -78,7 +79,7 @@ async def replay_and_compare(database_url: str, customers: int) -> bool:
     )
     await database.open()
     try:
-        store = EventStore(database)
+        store = EventStore(database, KEYRING)
         await append_customers(store, customers=customers, updates=UPDATES)
         return await replays_the_same(database_url, database, store) and await compares(
             database_url, database
@@ -104,7 +105,7 @@ async def replays_the_same(database_url: str, database: Database, store: EventSt
 async def compares(database_url: str, database: Database) -> bool:
     """Compare as often as there are processors, then once more after a row was changed."""
     for workers in sorted({1, os.cpu_count() or 1}):
-        progress = await compare_all(database_url, workers=workers)
+        progress = await compare_all(database_url, KEYRING, workers=workers)
         tell(progress, workers)
         if progress.difference_count:
             return False
@@ -112,7 +113,7 @@ async def compares(database_url: str, database: Database) -> bool:
         "UPDATE read_model.customers SET body = replace(body, 'Jenny', 'Jane') "
         "WHERE id = 'cus_000001'"
     )
-    found = (await compare_all(database_url, workers=1)).differences
+    found = (await compare_all(database_url, KEYRING, workers=1)).differences
     say(f"after a change of one row: {[one.attributes for one in found]}")
     return [one.attributes for one in found] == [("body.name",)]
 

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 from tests.support.audited import KEY, append_events, audited_log, chance
 from tests.support.auditors import IN_A_HURRY, AuditorProcess, auditor_process
+from tests.support.keyrings import KEYRING
 from tests.support.running import running
 from tests.support.waiting import eventually
 
@@ -108,7 +109,7 @@ async def test_nobody_need_ask_for_a_checkpoint(database: Database, database_url
     async with running(Auditor(database_url, KEY, sign_every_s=SOON_S).run()):
         for events in (3, 2):
             await append_events(database, events, random)
-            head = await EventStore(database).head()
+            head = await EventStore(database, KEYRING).head()
             await eventually(lambda n=head: _is_signed(database, n), f"{head} events are signed")
     assert (await verify(database, keys=[KEY.public])).is_sound
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from tests.benchmarks.events import pending_create, pending_creates
+from tests.support.keyrings import KEYRING
 
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.store import EventStore
@@ -46,7 +47,7 @@ async def our_appends_per_s(database_url: str) -> float:
     """Append ``EVENTS`` with ``WAITING`` callers and check the log; events a second."""
     database = Database(database_url, name="bench", sessions_max=4, settings=KEYED_LOOKUPS)
     await database.open()
-    store = EventStore(database)
+    store = EventStore(database, KEYRING)
     before = await store.head()
     events = pending_creates(EVENTS)
     ids = {event.event_id for event in events}

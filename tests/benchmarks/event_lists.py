@@ -19,6 +19,7 @@ from tests.benchmarks.appends import WAITING, WrongData
 from tests.benchmarks.events import ACCOUNT, pending_create, pending_creates
 from tests.databases import administer, url_of
 from tests.servers import Servers
+from tests.support.keyrings import KEYRING
 
 from chaching.domain.ids import AccountId
 from chaching.envelope import PendingEvent, Position
@@ -80,8 +81,12 @@ async def opened(admin_url: str, name: str, more: str = "") -> Database:
 async def appends_per_s(way: Way, accounts: int) -> float:
     """Append with ``WAITING`` callers, sealing beside them where that is the way."""
     events = [spread(event, accounts, n) for n, event in enumerate(pending_creates(APPENDED))]
-    store = EventStore(way.database)
-    sealer = asyncio.create_task(seal_blocks(EventLookups(way.database))) if way.sealing else None
+    store = EventStore(way.database, KEYRING)
+    sealer = (
+        asyncio.create_task(seal_blocks(EventLookups(way.database, KEYRING)))
+        if way.sealing
+        else None
+    )
 
     async def caller() -> None:
         while events:
@@ -199,7 +204,7 @@ async def show_times(lookups: EventLookups, events: int, with_what: str) -> None
 async def show_lists(admin_url: str, name: str, events: int) -> None:
     database = await opened(admin_url, name)
     await fill(database, events)
-    lookups = EventLookups(database)
+    lookups = EventLookups(database, KEYRING)
     started = time.perf_counter()
     while await lookups.seal():
         pass
@@ -209,7 +214,7 @@ async def show_lists(admin_url: str, name: str, events: int) -> None:
     per_s, bytes_each = events / elapsed_s, size["bytes"] / events
     say(f"sealed {per_s:,.0f} events a second; {bytes_each:.1f} bytes each")
     await show_times(lookups, events, "all sealed")
-    store = EventStore(database)
+    store = EventStore(database, KEYRING)
     await asyncio.gather(*(store.append(pending) for pending in pending_creates(4_999)))
     await show_times(lookups, events, "4,999 beyond what is sealed")
     await database.close()

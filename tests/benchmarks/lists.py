@@ -15,6 +15,7 @@ from tests.benchmarks.appends import WrongData
 from tests.benchmarks.events import ACCOUNT, pending_creates
 from tests.databases import administer, url_of
 from tests.servers import Servers
+from tests.support.keyrings import KEYRING
 
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.store import EventStore
@@ -98,9 +99,9 @@ async def measure(database_url: str, customers: int) -> None:
     await gateway.open()
     await owner.execute(FILL, ACCOUNT, customers, CUSTOMERS_A_SECOND)
     await owner.execute("VACUUM ANALYZE read_model.customers")
-    reading = Lists(gateway)
+    reading = Lists(gateway, KEYRING)
     await show(reading, customers, ROUNDS, "an empty tail")
-    store = EventStore(gateway)
+    store = EventStore(gateway, KEYRING)
     for events in (TAIL_SHORT_EVENTS, lists.TAIL_MAX_EVENTS - TAIL_SHORT_EVENTS):
         await append_tail(store, events)
         tail = f"a tail of {await store.head():,} customers"

@@ -16,6 +16,7 @@ from tests.benchmarks.appends import WrongData
 from tests.benchmarks.events import ACCOUNT
 from tests.databases import administer, url_of
 from tests.servers import Servers
+from tests.support.keyrings import KEYRING
 
 from chaching.domain.ids import CustomerId
 from chaching.envelope import Position, StreamKey, Version
@@ -157,11 +158,11 @@ async def measure(database_url: str, customers: int) -> None:
     await owner.execute("UPDATE event_store.checkpoints SET position = $1", head)
     await owner.execute(FILL_ROWS)
     await owner.execute("VACUUM ANALYZE event_store.events, read_model.customers")
-    events = PastEvents(gateway)
-    past = Past(EventStore(gateway), events)
+    events = PastEvents(gateway, KEYRING)
+    past = Past(EventStore(gateway, KEYRING), events)
     say(f"{customers:,} customers, {head:,} events")
     await ask_of_one(past, customers)
-    await ask_of_all(PastLists(gateway, events, Lists(gateway)), past, customers)
+    await ask_of_all(PastLists(gateway, events, Lists(gateway, KEYRING)), past, customers)
     await gateway.close()
     await owner.close()
 

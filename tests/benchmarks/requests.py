@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import ClientError, ClientSession
 from tests.benchmarks.appends import WrongData
 from tests.benchmarks.load import Load, load, numbered, request_bytes
+from tests.support.keyrings import MASTER_KEY
 
 from chaching.eventstore.api_keys import create_key
 from chaching.eventstore.database import Database
@@ -54,7 +55,7 @@ async def request_rates(database_url: str, gateway_url: str) -> Rates:
     issued = await create_key(database_url, account="acct_http", mode="test", kind="secret")
     port, empty_port = free_port(), free_port()
     async with _process("tests.benchmarks.empty_handler", str(empty_port), port=empty_port):
-        environment = {"DATABASE_URL": gateway_url, "PORT": str(port)}
+        environment = {"MASTER_KEY": MASTER_KEY, "DATABASE_URL": gateway_url, "PORT": str(port)}
         async with _process("chaching_api", "gateway", port=port, environment=environment):
             return await _rounds(database_url, issued.key, port, empty_port)
 
@@ -115,7 +116,9 @@ async def _project(database_url: str, customer_id: str) -> None:
     database = Database(database_url, name="bench", sessions_max=1)
     await database.open()
     asked = "SELECT 1 FROM read_model.customers WHERE id = $1"
-    async with _process("chaching_projector", environment={"DATABASE_URL": database_url}):
+    async with _process(
+        "chaching_projector", environment={"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY}
+    ):
         async with asyncio.timeout(START_LIMIT_S):
             while not await database.fetch(asked, customer_id):  # noqa: ASYNC110 - rings no bell
                 await asyncio.sleep(POLL_S)

@@ -18,6 +18,7 @@ from tests.benchmarks.appends import WrongData
 from tests.benchmarks.events import pending_creates
 from tests.databases import administer, url_of
 from tests.servers import Servers
+from tests.support.keyrings import KEYRING
 from tests.support.search_reference import Known, fits
 
 from chaching.domain.ids import AccountId, CustomerId
@@ -217,7 +218,7 @@ async def project(database_url: str) -> None:
     """Project creates into the read model, then their entries; print events a second of each."""
     database = Database(database_url, name="bench", sessions_max=4, settings=SESSION_SETTINGS)
     await database.open()
-    store = EventStore(database)
+    store = EventStore(database, KEYRING)
     for _ in range(0, PROJECTED_EVENTS, PROJECTED_STEP):
         await asyncio.gather(*(store.append(p) for p in pending_creates(PROJECTED_STEP)))
     lease = Lease(database, "projection.customers", "bench")

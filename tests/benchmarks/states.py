@@ -7,6 +7,7 @@ import time
 
 import msgspec
 from tests.benchmarks.events import ACCOUNT, pending_create
+from tests.support.keyrings import KEYRING
 
 from chaching.domain.customer import UpdateCustomer, decide, evolve, fold
 from chaching.domain.ids import CustomerId, EventId, RequestId
@@ -40,7 +41,7 @@ class StateCost(msgspec.Struct, frozen=True, kw_only=True):
 async def state_costs(database_url: str) -> list[StateCost]:
     database = Database(database_url, name="bench", sessions_max=4, settings=KEYED_LOOKUPS)
     await database.open()
-    store = EventStore(database)
+    store = EventStore(database, KEYRING)
     costs = [await _cost(store, length) for length in LENGTHS]
     await database.close()
     return costs

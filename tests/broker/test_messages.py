@@ -16,12 +16,14 @@ from chaching.domain.customer import (
     Command,
     Customer,
     CustomerUpdated,
+    EraseCustomer,
     Event,
     decide,
     evolve,
     fold,
 )
 from chaching.domain.customer_object import customer_object, render
+from chaching.domain.ids import CustomerId
 from chaching.domain.values import (
     AddressChange,
     Details,
@@ -87,6 +89,16 @@ def test_a_deleted_customer_is_carried_as_it_was() -> None:
     assert message.type == "customer.deleted"
     assert bytes(message.object) == msgspec.json.encode(customer_object(customer))
     assert b"Jenny Rosen" in bytes(message.object)
+
+
+def test_an_erased_customer_is_carried_without_any_personal_value() -> None:
+    erasure = EraseCustomer(id=CustomerId("cus_1"), at=1)
+    message, customer = after(created("cus_1"), erasure)
+    assert message.type == "customer.erased"
+    assert bytes(message.object) == msgspec.json.encode(customer_object(customer))
+    shown = msgspec.json.decode(message.object)
+    assert (shown["name"], shown["email"], shown["metadata"]) == (None, None, {})
+    assert message.previous_attributes is None
 
 
 def test_previous_attributes_name_only_the_changed_leaves() -> None:

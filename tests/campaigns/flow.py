@@ -7,7 +7,7 @@ import random
 from typing import Final
 
 import msgspec
-from tests.support.customers import created, deleted, pending, updated
+from tests.support.customers import created, deleted, key_of, pending, updated
 
 from chaching.domain.customer import Command, Customer, decide, evolve
 from chaching.domain.values import Details
@@ -51,7 +51,10 @@ class Flow:
         version = NO_VERSION if one is None else one.version
         event = decide(command, state)
         assert event is not None
-        appended = await self._store.append(pending(event, state, version))
+        data_key = None
+        if one is not None:
+            data_key = (await self._store.load(key_of(one.customer.id))).data_key
+        appended = await self._store.append(pending(event, state, version, data_key=data_key))
         if one is None:
             self._living.append(_Living(evolve(None, event), appended.version))
         else:

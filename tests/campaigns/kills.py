@@ -23,6 +23,7 @@ import msgspec
 from tests.campaigns.flow import Flow
 from tests.campaigns.subscriber import PLACES
 from tests.support.gateways import plain_environment
+from tests.support.keyrings import KEYRING
 from tests.support.read_model import assert_read_model_is_the_fold, projected
 from tests.support.running import running
 from tests.support.subscribers import Copy, without_queue
@@ -101,7 +102,7 @@ class Campaign:
         async with self._service() as database:
             if self._planted in KEEP_QUEUE:
                 await self._declare_queue()
-            flow = Flow(EventStore(database), seed=self._seed)
+            flow = Flow(EventStore(database, KEYRING), seed=self._seed)
             for life in range(kills):
                 if life % RELAY_LIVES == 0:
                     await self._restart_relay()
@@ -124,7 +125,9 @@ class Campaign:
         places = self._places
         database = Database(places.database_url, name="campaign", sessions_max=SESSIONS_MAX)
         await database.open()
-        projector = Projector(places.database_url, places.amqp_url, prefix=places.prefix)
+        projector = Projector(
+            places.database_url, places.amqp_url, prefix=places.prefix, keyring=KEYRING
+        )
         try:
             async with running(projector.run()):
                 yield database
@@ -142,7 +145,7 @@ class Campaign:
         """Let another relay begin where the last one noted; it repeats what it had not."""
         await self._stop_relay()
         places = self._places
-        relay = Relay(places.database_url, places.amqp_url, prefix=places.prefix)
+        relay = Relay(places.database_url, places.amqp_url, KEYRING, prefix=places.prefix)
         self._relay = asyncio.create_task(relay.run())
 
     async def _stop_relay(self) -> None:

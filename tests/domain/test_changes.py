@@ -13,7 +13,9 @@ from chaching.domain.changes import Change, changes_between, changes_of
 from chaching.domain.customer import (
     CreateCustomer,
     Customer,
+    CustomerUpdated,
     DeleteCustomer,
+    EraseCustomer,
     Event,
     UpdateCustomer,
     decide,
@@ -21,6 +23,7 @@ from chaching.domain.customer import (
     fold,
 )
 from chaching.domain.customer_object import customer_object
+from chaching.domain.delta import Delta
 from chaching.domain.values import (
     AddressChange,
     CustomField,
@@ -238,3 +241,19 @@ def test_a_deletion_tells_that_and_nothing_of_the_values() -> None:
     assert changes_between(None, fold([first, gone]))[1] == Change(
         attribute="deleted", old=None, new=True
     )
+
+
+def test_an_erasure_tells_that_and_what_it_blanked_tells_names_without_values() -> None:
+    first = created(Details(balance=1))
+    gone = decide(EraseCustomer(id=ID, at=2), evolve(None, first))
+    assert gone is not None
+    assert told(gone) == {"erased": (None, True)}
+    assert changes_between(fold([first]), fold([first, gone])) == changes_of(gone)
+    assert changes_between(fold([first, gone]), fold([first, gone])) == []
+    blanks: dict[str, object] = {"name": None, "metadata": {}, "tax_ids": [], "ip_address": None}
+    blank = CustomerUpdated(
+        updated=2, commercial=Delta(), personal=Delta(changes=blanks, previous=blanks)
+    )
+    nothing = (None, None)
+    names = ("metadata", "name", "tax.ip_address", "tax_ids")
+    assert told(blank) == dict.fromkeys(names, nothing)

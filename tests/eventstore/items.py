@@ -115,6 +115,7 @@ def columns(items: Sequence[PendingEvent | PendingAnswer]) -> tuple[list[object]
         [i.kept and i.kept.fingerprint for i in items],
         [i.kept and i.kept.request_id for i in items],
         [i.kept and i.kept.answer.decode() for i in items],
+        [None for _ in items],
     )
 
 

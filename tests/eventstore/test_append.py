@@ -19,6 +19,7 @@ from tests.eventstore.items import (
     key,
     taken,
 )
+from tests.support.keyrings import KEYRING
 
 from chaching.envelope import START, PendingEvent, Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore import store as store_module
@@ -137,7 +138,7 @@ async def test_a_batch_without_a_good_item_moves_nothing(
 
 async def test_who_follows_the_log_is_told_after_the_commit(database: Database) -> None:
     seen: list[int] = []
-    store = EventStore(database, appended=lambda: seen.append(len(seen)))
+    store = EventStore(database, KEYRING, appended=lambda: seen.append(len(seen)))
     await store.append(item("cus_1"))
     assert seen == [0]
 
@@ -307,7 +308,7 @@ def test_any_batches_are_answered_as_the_model_answers_them(
         database = Database(database_url, name="tests", sessions_max=1)
         await database.open()
         try:
-            store, log = EventStore(database), Log()
+            store, log = EventStore(database, KEYRING), Log()
             base = await store.head()
             for entries in rounds:
                 batch = one_each(log, entries, account)
@@ -356,7 +357,7 @@ async def two_stores(database_url: str) -> AsyncGenerator[list[EventStore]]:
     databases = [Database(database_url, name="tests", sessions_max=2) for _ in range(2)]
     for database in databases:
         await database.open()
-    yield [EventStore(database) for database in databases]
+    yield [EventStore(database, KEYRING) for database in databases]
     for database in databases:
         await database.close()
 

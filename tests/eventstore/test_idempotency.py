@@ -17,6 +17,7 @@ from tests.eventstore.items import (
     key,
     taken,
 )
+from tests.support.keyrings import KEYRING
 
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import AlreadyAnswered, Conflict
@@ -102,7 +103,7 @@ async def test_accounts_and_modes_have_keys_of_their_own(database: Database) -> 
 async def test_of_many_appends_with_one_key_exactly_one_is_stored(
     database: Database, store: EventStore
 ) -> None:
-    other = EventStore(database)
+    other = EventStore(database, KEYRING)
     results = await asyncio.gather(
         *(
             (store, other)[n % 2].append(

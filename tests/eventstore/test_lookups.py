@@ -22,6 +22,7 @@ from tests.support.event_logs import (
     walked,
     whole_log,
 )
+from tests.support.keyrings import KEYRING
 
 from chaching.domain.ids import told_by_event_id
 from chaching.envelope import Position, RecordedEvent
@@ -58,7 +59,7 @@ async def keyed(database_url: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 def finding(keyed: Database) -> EventLookups:
-    return EventLookups(keyed)
+    return EventLookups(keyed, KEYRING)
 
 
 async def sealed_up_to(database: Database) -> int:
@@ -211,7 +212,7 @@ async def test_when_sealing_does_not_get_on_a_walk_is_refused_for_now(
     keyed: Database, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookups, "UNSEALED_MAX_EVENTS", 10)
-    finding = EventLookups(keyed)
+    finding = EventLookups(keyed, KEYRING)
     await append_happenings(store, Happening(seed=9), 11)
     with pytest.raises(Unavailable, match="not sealed"):
         await finding.page(ALL)
@@ -333,7 +334,7 @@ async def test_the_events_of_a_log_from_before_are_found_like_all_others(
     await migrations.migrate(old_url)
     database = Database(old_url, name="tests", sessions_max=2, settings=KEYED_LOOKUPS)
     await database.open()
-    finding = EventLookups(database)
+    finding = EventLookups(database, KEYRING)
     for sealed in (0, 1):
         await seal_to(database, sealed)
         page = await finding.page(ALL)

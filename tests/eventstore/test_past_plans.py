@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 from tests.eventstore.items import ACCOUNT, append_batch, item, key
 from tests.eventstore.test_query_plans import nodes, rows_read
+from tests.support.keyrings import KEYRING
 
 from chaching.envelope import Position
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
@@ -95,7 +96,7 @@ async def test_looking_back_halves_streams_and_log_whenever_its_plan_was_made(
 async def test_every_position_and_time_of_a_log_leads_to_the_right_event(keyed: Database) -> None:
     events = 41
     await fill_log(keyed, events=events)
-    store = PastEvents(keyed)
+    store = PastEvents(keyed, KEYRING)
     keys = [key(f"cus_{n}") for n in range(STREAMS)]
     for position in range(events + 1):
         found = await store.read_newest_at(keys, Position(position))
@@ -109,13 +110,13 @@ async def test_every_position_and_time_of_a_log_leads_to_the_right_event(keyed: 
 
 
 async def test_an_empty_log_stands_at_nothing_at_any_time(database: Database) -> None:
-    store = PastEvents(database)
+    store = PastEvents(database, KEYRING)
     assert (await store.newest_before(BEGIN)).position == 0
     assert await store.read_newest_at([key("cus_1")], Position(5)) == []
 
 
 async def test_an_event_is_found_in_its_own_stream_only(database: Database) -> None:
-    store = PastEvents(database)
+    store = PastEvents(database, KEYRING)
     await append_batch(database, item("cus_1", event_id="evt_a"), item("cus_2", event_id="evt_b"))
     await append_batch(database, item("cus_1", 1, event_id="evt_c"))
     await append_batch(database, item("cus_1", livemode=True, event_id="evt_d"))

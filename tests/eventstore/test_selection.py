@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from tests.support.customers import AT, created, deleted, key_of, pending, updated
+from tests.support.keyrings import KEYRING
 
 from chaching.domain.customer import Command, decide, evolve
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.domain.values import Details
-from chaching.envelope import NO_VERSION, START, Position, StreamKey
+from chaching.envelope import NO_VERSION, START, Position, StreamKey, WrappedKey
 from chaching.eventstore import selection as selection_module
 from chaching.eventstore.database import Database
 from chaching.eventstore.selection import (
@@ -47,11 +48,13 @@ async def log(store: EventStore) -> EventStore:
     """A log with customers of equal ids in two accounts and both modes."""
     states = dict.fromkeys((key for key, _ in HAPPENED))
     versions = dict.fromkeys((key for key, _ in HAPPENED), NO_VERSION)
+    data_keys: dict[StreamKey, WrappedKey | None] = {}
     for key, command in HAPPENED:
         event = decide(command, states[key])
         assert event is not None
-        stored = pending(event, states[key], versions[key])
+        stored = pending(event, states[key], versions[key], data_key=data_keys.get(key))
         appended = await store.append(msgspec.structs.replace(stored, key=key))
+        data_keys[key] = (await store.load(key)).data_key
         states[key], versions[key] = evolve(states[key], event), appended.version
     return store
 
@@ -63,7 +66,7 @@ async def positions(
     found: list[int] = []
     at = Position(after)
     while at < up_to:
-        selected = await read_selected(database, selection, at, Position(up_to), limit)
+        selected = await read_selected(database, KEYRING, selection, at, Position(up_to), limit)
         assert at < selected.reached <= up_to
         found += [event.position for event in selected.events]
         at = selected.reached
@@ -111,7 +114,7 @@ async def test_large_events_come_in_several_answers(
     head = await log.head()
     monkeypatch.setattr(selection_module, "READ_BATCH_MAX_BYTES", 1)
     for selection in (EVERYTHING, Selection(customer=CustomerId("cus_2"))):
-        first = await read_selected(database, selection, START, head)
+        first = await read_selected(database, KEYRING, selection, START, head)
         assert len(first.events) == 1
         assert len(await positions(database, selection, up_to=head)) > 1
 

@@ -25,6 +25,7 @@ STATEMENTS: Final = sorted(
     if "schema" not in path.parts
 )
 EVENT_COLUMNS: Final = "the columns of event_store.events but invoice_prefix"
+OPENABLE_EVENT_COLUMNS: Final = f"{EVENT_COLUMNS}, and data_key bytea"
 WITHOUT_ROWS: Final = "rows touched"
 PARAMETER: Final = re.compile(r"\$(?P<number>\d+) (?P<said>[^,]+)")
 COLUMN: Final = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z ]+(\[\])?)( \([^)]*\))?")
@@ -153,6 +154,8 @@ async def said(
         return []
     if what == EVENT_COLUMNS:
         return events
+    if what == OPENABLE_EVENT_COLUMNS:
+        return [*events, ("data_key", "bytea")]
     if what == "one empty row":
         return [("pg_notify", "void")]
     columns = columns_of_result(header.result)

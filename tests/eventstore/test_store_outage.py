@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.eventstore.items import item, key
+from tests.support.keyrings import KEYRING
 from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.envelope import START, PendingEvent
@@ -47,7 +48,7 @@ async def store_on(
     database = Database(server.admin_url, name="tests", sessions_max=4)
     await database.open()
     try:
-        yield EventStore(database, append_deadline_s=append_deadline_s)
+        yield EventStore(database, KEYRING, append_deadline_s=append_deadline_s)
     finally:
         await database.close()
 
@@ -179,7 +180,7 @@ async def test_a_store_whose_database_was_never_there_is_unavailable() -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none", name="tests", sessions_max=1)
     await database.open()
     try:
-        store = EventStore(database, append_deadline_s=0)
+        store = EventStore(database, KEYRING, append_deadline_s=0)
         with pytest.raises(Unavailable):
             await store.append(item("cus_1"))
         with pytest.raises(Unavailable):

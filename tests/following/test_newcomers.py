@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.support.customers import append_customers, checkpoint, whole_log
+from tests.support.keyrings import KEYRING
 from tests.support.newcomers import Newcomer, channel_of, declared, newcomer, position_of, read
 from tests.support.running import running
 from tests.support.waiting import eventually
@@ -32,7 +33,7 @@ async def events_flow(
     store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> AsyncGenerator[asyncio.Task[Position]]:
     """Run a relay, and append events as long as a newcomer catches up."""
-    async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
         flowing = asyncio.create_task(
             append_customers(store, customers=MEANWHILE, updates=2, first=EARLIER)
         )
@@ -52,7 +53,7 @@ async def relayed(
         "UPDATE event_store.checkpoints SET position = 0 WHERE name = $1", LEASE_NAME
     )
 
-    async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
         await published(database, head)
     return head
 
@@ -68,7 +69,7 @@ async def replayed(database: Database, store: EventStore, amqp_url: str, queue: 
     """Replay the log as far as it goes now into a queue."""
     head = await store.head()
     order = Order(queue=queue, selection=EVERYTHING, first=Position(1), last=head)
-    await Replay(database, amqp_url, order).run()
+    await Replay(database, KEYRING, amqp_url, order).run()
     return head
 
 
@@ -125,7 +126,7 @@ async def test_a_newcomer_that_binds_its_queue_too_late_is_told_of_the_gap(
         async with newcomer(amqp_url, names.events, f"{prefix}.billing") as subscriber:
             head = await append_customers(store, customers=5, updates=0, first=10)
             await subscriber.catch_up(history)
-            async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+            async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
                 with pytest.raises(subscriber.gap, match="came after"):
                     await subscriber.go_live()
     assert len(subscriber.handled) < head

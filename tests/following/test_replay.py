@@ -21,6 +21,7 @@ from tests.support.customers import (
     pending,
     whole_log,
 )
+from tests.support.keyrings import KEYRING
 from tests.support.newcomers import channel_of, declared, position_of, read
 from tests.support.running import running
 from tests.support.waiting import LIMIT_S, eventually
@@ -96,7 +97,7 @@ async def test_a_range_of_the_log_comes_in_order(
 ) -> None:
     head = await append_customers(store, customers=300, updates=3)
     async with declared(amqp_url, bare_prefix):
-        replay = Replay(database, amqp_url, order(bare_prefix, first=11, last=head - 5))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, first=11, last=head - 5))
         await replay.run()
         assert (replay.position, replay.published) == (head - 5, head - 15)
         messages = await read(amqp_url, bare_prefix, head - 15)
@@ -110,9 +111,9 @@ async def test_a_replayed_message_says_what_the_relayed_one_said(
     queue = f"{prefix}.replayed"
     async with (
         declared(amqp_url, queue),
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()),
     ):
-        await Replay(database, amqp_url, order(queue, head)).run()
+        await Replay(database, KEYRING, amqp_url, order(queue, head)).run()
         replayed = await read(amqp_url, queue, head)
         relayed = await read(
             amqp_url, names_under(prefix).history, head, **{"x-stream-offset": "first"}
@@ -131,7 +132,7 @@ async def test_nobody_else_notices(
     rows = "SELECT * FROM event_store.checkpoints ORDER BY name"
     before = [tuple(row) for row in await database.fetch(rows)]
     async with declared(amqp_url, queue), connected(amqp_url, name="tests") as connection:
-        await Replay(database, amqp_url, order(queue, head)).run()
+        await Replay(database, KEYRING, amqp_url, order(queue, head)).run()
         assert len(await read(amqp_url, queue, head)) == head
         for other in (names.history, names.projector, names.projector_dead):
             assert await messages_in(connection, other) == 0
@@ -146,12 +147,12 @@ async def test_only_what_is_selected_comes(
     wanted = [e.position for e in await whole_log(store) if e.type == "CustomerUpdated"]
     async with declared(amqp_url, bare_prefix):
         updates = Selection(types=("CustomerUpdated",), account=AccountId("acct_1"))
-        replay = Replay(database, amqp_url, order(bare_prefix, head, selection=updates))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, selection=updates))
         await replay.run()
         assert (replay.position, replay.published) == (head, 60)
         assert positions_of(await read(amqp_url, bare_prefix, 60)) == wanted
         nothing = Selection(account=AccountId("acct_2"))
-        replay = Replay(database, amqp_url, order(bare_prefix, head, selection=nothing))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, selection=nothing))
         await replay.run()
         assert (replay.position, replay.published) == (head, 0)
 
@@ -164,12 +165,12 @@ async def test_a_replay_that_was_ended_goes_on_without_a_gap(
     async with declared(amqp_url, bare_prefix), connected(amqp_url, name="tests") as connection:
         first = 1
         for least in (1, 200, 700):
-            replay = Replay(database, amqp_url, order(bare_prefix, head, first))
+            replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, first))
             async with running(replay.run()):
                 await has_confirmed(replay, least)
             assert first <= replay.position <= head
             first = replay.position + 1
-        await Replay(database, amqp_url, order(bare_prefix, head, first)).run()
+        await Replay(database, KEYRING, amqp_url, order(bare_prefix, head, first)).run()
         count = await messages_in(connection, bare_prefix)
         await assert_whole(amqp_url, bare_prefix, count, head)
 
@@ -179,7 +180,7 @@ async def test_a_full_queue_is_waited_for(
 ) -> None:
     head = await append_customers(store, customers=100, updates=1)
     async with declared(amqp_url, bare_prefix, SMALL) as queue:
-        replay = Replay(database, amqp_url, order(bare_prefix, head))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head))
         async with running(replay.run()) as work:
             await is_waiting(replay, "the queue is full")
             assert 1 <= replay.position < head
@@ -201,7 +202,7 @@ async def test_a_queue_that_stays_full_is_given_up(
 ) -> None:
     head = await append_customers(store, customers=50, updates=0)
     async with declared(amqp_url, bare_prefix, SMALL):
-        replay = Replay(database, amqp_url, order(bare_prefix, head, give_up_after_s=0.0))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, give_up_after_s=0.0))
         with pytest.raises(Stopped, match="the queue is full") as told:
             await replay.run()
         assert str(told.value).startswith("gave up after 0 s")
@@ -226,7 +227,7 @@ async def test_a_lost_connection_costs_no_event(
         )
         await database.open()
         broker = url if server == "the broker" else amqp_url
-        replay = Replay(database, broker, order(bare_prefix, head))
+        replay = Replay(database, KEYRING, broker, order(bare_prefix, head))
         async with running(replay.run()) as work:
             await has_confirmed(replay, 300)
             wire.cut()
@@ -245,10 +246,10 @@ async def test_a_queue_that_is_not_there_is_said(
     await append_customers(store, customers=3, updates=0)
     for last in (0, 3):
         with pytest.raises(QueueMissing, match=f"no queue '{bare_prefix}'"):
-            await Replay(database, amqp_url, order(bare_prefix, last)).run()
+            await Replay(database, KEYRING, amqp_url, order(bare_prefix, last)).run()
     async with declared(amqp_url, bare_prefix, SMALL) as queue:
         head = await append_customers(store, customers=50, updates=0, first=3)
-        replay = Replay(database, amqp_url, order(bare_prefix, head))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head))
         work = asyncio.create_task(replay.run())
         await is_waiting(replay, "the queue is full")
         await queue.delete(if_unused=False, if_empty=False)
@@ -262,7 +263,7 @@ async def test_a_queue_that_is_another_connections_own_is_fed_too(
     head = await append_customers(store, customers=20, updates=0)
     async with channel_of(amqp_url) as channel:
         queue = await channel.declare_queue(exclusive=True)
-        await Replay(database, amqp_url, order(queue.name, head)).run()
+        await Replay(database, KEYRING, amqp_url, order(queue.name, head)).run()
         declared_again = await channel.declare_queue(queue.name, exclusive=True, passive=True)
         assert declared_again.declaration_result.message_count == head
 
@@ -272,7 +273,7 @@ async def test_a_broker_that_is_away_from_the_beginning_is_said_at_once(
 ) -> None:
     head = await append_customers(store, customers=3, updates=0)
     with pytest.raises(BrokerUnavailable):
-        await Replay(database, UNREACHABLE, order("nowhere", head)).run()
+        await Replay(database, KEYRING, UNREACHABLE, order("nowhere", head)).run()
 
 
 async def test_an_event_that_cannot_be_decoded_ends_the_replay_before_it(
@@ -280,15 +281,16 @@ async def test_an_event_that_cannot_be_decoded_ends_the_replay_before_it(
 ) -> None:
     await append(store, created("cus_1"))
     loaded = await store.load(key_of("cus_1"))
-    strange = pending(CustomerDeleted(deleted_at=1), loaded.state, loaded.version)
+    deletion = CustomerDeleted(deleted_at=1)
+    strange = pending(deletion, loaded.state, loaded.version, data_key=loaded.data_key)
     await store.append(msgspec.structs.replace(strange, schema_version=99))
     await append(store, created("cus_2"))
     async with declared(amqp_url, bare_prefix):
-        replay = Replay(database, amqp_url, order(bare_prefix, 3))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, 3))
         with pytest.raises(Stopped, match="position 2 cannot be read"):
             await replay.run()
         assert replay.position == 1
-        await Replay(database, amqp_url, order(bare_prefix, 3, first=3)).run()
+        await Replay(database, KEYRING, amqp_url, order(bare_prefix, 3, first=3)).run()
         assert positions_of(await read(amqp_url, bare_prefix, 2)) == [1, 3]
 
 
@@ -299,7 +301,7 @@ async def test_the_relays_role_suffices(
     database = Database(f"{database_url}?role=chaching_relay", name="tests", sessions_max=2)
     await database.open()
     async with declared(amqp_url, bare_prefix):
-        replay = Replay(database, amqp_url, order(bare_prefix, head))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head))
         await replay.run()
         assert replay.published == head
     await database.close()
@@ -319,7 +321,7 @@ async def test_a_replay_that_believes_what_is_not_confirmed_is_caught(
     monkeypatch.setattr(Publisher, "position", property(hopeful))
     head = await append_customers(store, customers=50, updates=0)
     async with declared(amqp_url, bare_prefix, SMALL):
-        replay = Replay(database, amqp_url, order(bare_prefix, head, give_up_after_s=0.0))
+        replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, give_up_after_s=0.0))
         with pytest.raises(Stopped):
             await replay.run()
         with pytest.raises(AssertionError, match="is confirmed and not there"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.customers import append, append_customers, created
+from tests.support.keyrings import KEYRING
 from tests.support.running import running
 from tests.support.waiting import eventually
 from tests.support.withholding import wire_to
@@ -57,6 +58,7 @@ def tail_of(
 ) -> Tail:
     return Tail(
         database,
+        KEYRING,
         selection,
         after,
         show=screen.show,
@@ -197,7 +199,7 @@ async def test_a_killed_database_costs_no_event(tmp_path: Path) -> None:
         await migrate(server.admin_url)
         database = Database(server.admin_url, name="tests", sessions_max=4)
         await database.open()
-        store = EventStore(database)
+        store = EventStore(database, KEYRING)
         async with running(tail_of(database, screen).follow()):
             await append_customers(store, customers=10, updates=0)
             await screen.shows(5)

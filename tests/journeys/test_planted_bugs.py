@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.acknowledged import Written, assert_nothing_acknowledged_is_missing
 from tests.support.gateways import KEY, serving, store_key
+from tests.support.keyrings import KEYRING
 
 from chaching.envelope import PendingEvent, Position, Version
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
@@ -24,7 +25,7 @@ class HastyStore(EventStore):
     """Answers before the event is on disk."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database, append_deadline_s=DEADLINE_S)
+        super().__init__(database, KEYRING, append_deadline_s=DEADLINE_S)
         self.underway: list[asyncio.Task[Appended]] = []
 
     async def append(self, pending: PendingEvent) -> Appended:
@@ -70,7 +71,7 @@ async def test_an_answer_before_the_commit_is_caught(
 async def test_an_honest_gateway_acknowledges_nothing_that_is_not_on_disk(
     postgres: PrivatePostgres, database: Database
 ) -> None:
-    store = EventStore(database, append_deadline_s=DEADLINE_S)
+    store = EventStore(database, KEYRING, append_deadline_s=DEADLINE_S)
     async with serving(database, store) as client:
         assert (await client.retrieve("cus_warm")).status == 404
         postgres.pause()

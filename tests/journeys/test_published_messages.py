@@ -14,6 +14,7 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from tests.support.asyncapi import DOCUMENT, message_misfits
 from tests.support.brokers import Arrived, bound, history, own_prefix
 from tests.support.gateways import ACCOUNT, CUSTOMERS, KEY, Client, Gateway, gateway_on, store_key
+from tests.support.keyrings import KEYRING
 from tests.support.running import running
 from tests.support.waiting import eventually
 
@@ -89,7 +90,7 @@ async def prefix(amqp_url: str) -> AsyncGenerator[str]:
 
 @pytest.fixture
 async def gateway(database_url: str) -> AsyncGenerator[Gateway]:
-    await store_key(database_url, KEY)
+    await store_key(database_url, KEY, rights=("*",))
     async with gateway_on(database_url) as gateway:
         yield gateway
 
@@ -116,7 +117,10 @@ async def lives(client: Client) -> int:
             await send(client, f"{CUSTOMERS}/{customer_id}", change, TRACE)
         assert (await client.delete(customer_id)).status == 200
     await send(client, f"{CUSTOMERS}/{kept}", OTHER)
-    return 3 + 2 * 5 + 1
+    gone = await send(client, CUSTOMERS, {**FULL, "invoice_prefix": "GONE"})
+    await send(client, f"{CUSTOMERS}/{gone}", OTHER)
+    await send(client, f"{CUSTOMERS}/{gone}/erase", {"reason": "request"}, TRACE)
+    return 3 + 2 * 5 + 1 + 3
 
 
 def body_of(arrived: Arrived) -> dict[str, Any]:
@@ -129,7 +133,7 @@ async def test_every_message_is_as_the_document_says(
 ) -> None:
     async with bound(amqp_url, prefix, "#") as mailbox:
         count = await lives(gateway.client)
-        async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+        async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
             await eventually(lambda: mailbox.has(count), "every message came to the queue")
         async with history(amqp_url, prefix) as stream:
             await eventually(lambda: stream.has(count), "every message came from the stream")
@@ -185,7 +189,7 @@ async def assert_a_copy_is_right(client: Client, messages: list[Arrived]) -> Non
     copies = {arrived.headers["cloudEvents:subject"]: arrived for arrived in messages}
     for customer_id, arrived in copies.items():
         answer = await client.retrieve(customer_id)
-        if arrived.headers["cloudEvents:type"] == "customer.deleted":
+        if arrived.headers["cloudEvents:type"] in ("customer.deleted", "customer.erased"):
             assert answer.json["deleted"] is True
         else:
             parts = msgspec.json.decode(arrived.body, type=dict[str, msgspec.Raw])
@@ -216,7 +220,7 @@ async def test_a_queue_gets_what_its_bindings_ask_for(
     ):
         customer_id = await send(client, CUSTOMERS, {})
         await client.delete(customer_id)
-        async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+        async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
             await eventually(lambda: ours.has(2), "both messages came")
             await eventually(lambda: deletions.has(1), "the deletion came")
     assert [a.headers["cloudEvents:type"] for a in ours.messages] == [

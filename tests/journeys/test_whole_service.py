@@ -16,6 +16,7 @@ from tests.support.acknowledged import (
 )
 from tests.support.audited import KEY
 from tests.support.gateways import Client
+from tests.support.keyrings import KEYRING
 from tests.support.newcomers import assert_history_can_be_filled_again
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.running import running
@@ -168,7 +169,7 @@ async def test_a_paused_relay_and_projector_are_replaced_and_cannot_write_afterw
             paused = [whole.replace_paused(name) for name in ("relay", "projector")]
             await load.more_answers(WRITES_BETWEEN_FAULTS)
             async with whole.database() as database:
-                await whole.followers_reach(database, await EventStore(database).head())
+                await whole.followers_reach(database, await EventStore(database, KEYRING).head())
             for child in paused:
                 child.send(signal.SIGCONT)
             await load.more_answers(WRITES_BETWEEN_FAULTS)

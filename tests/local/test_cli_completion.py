@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaching.cli.main import chaching
+from chaching.cli.main import chaching, main
 
 LIMIT_S = 30
 ASKED = """
@@ -74,6 +74,17 @@ def test_bash_completes_commands_options_and_values(on_path: Path) -> None:
     script.write_text(script_of("bash"))
     said = answer(["bash", "--norc", "-c", ASKED, "bash", *expected], SCRIPT=str(script))
     assert dict(zip(expected, said.splitlines(), strict=True)) == expected
+
+
+def test_a_shell_that_is_not_named_is_asked_for_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["chaching", "completion"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("Choose from: bash, zsh, fish")
 
 
 def test_zsh_and_fish_get_the_same_answers(on_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.support.customers import (
     updated,
     whole_log,
 )
+from tests.support.keyrings import MASTER_KEY
 
 from chaching.broker.messages import encode, message_of
 from chaching.cli.main import chaching, main
@@ -40,6 +41,7 @@ TERMINAL_BYTES = 100_000
 @pytest.fixture
 def reached(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("MASTER_KEY", MASTER_KEY)
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
@@ -172,6 +174,7 @@ def test_since_is_a_position_an_instant_or_how_long_ago() -> None:
         ("--since yesterday", "'yesterday' is none of: position:17"),
         ("--since 2025-01-02T03:00:00", "is none of"),
         ("--since position:0", "is none of"),
+        ("--since 17", "unix seconds before 2001: write position:17, or @17"),
         ("--since 9999999999999999999", "is none of"),
         ("--since 9999999999w", "is none of"),
         ("--since 0001-01-01T00:00:00+14:00", "is none of"),
@@ -217,7 +220,8 @@ def test_a_log_that_cannot_be_read_is_said_in_one_line(
 async def strange_log(reached: None, store: EventStore) -> EventStore:  # noqa: ARG001 - sets up
     await append(store, created("cus_1"))
     loaded = await store.load(key_of("cus_1"))
-    strange = pending(CustomerDeleted(deleted_at=1), loaded.state, loaded.version)
+    deletion = CustomerDeleted(deleted_at=1)
+    strange = pending(deletion, loaded.state, loaded.version, data_key=loaded.data_key)
     await store.append(msgspec.structs.replace(strange, schema_version=99))
     await append(store, created("cus_2"))
     return store
@@ -244,7 +248,7 @@ async def test_a_terminal_gets_colours_unless_they_are_unwanted(
         ({"TERM": "xterm"}, ("--color", "never"), False),
         ({"NO_COLOR": "1"}, ("--color", "always"), True),
     ):
-        given = {"DATABASE_URL": database_url, **settings}
+        given = {"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY, **settings}
         shown = await shown_on_a_terminal(*ALL, *options, settings=given)
         assert shown.count("\r\n") == len(log)
         assert (ESCAPE in shown) == coloured, (settings, options)
@@ -272,7 +276,9 @@ async def test_events_are_shown_as_they_come_until_a_signal(
     database_url: str, store: EventStore, which: signal.Signals
 ) -> None:
     arguments = ("events", "tail", "--since", "position:2", "--format", "json")
-    async with command(*arguments, settings={"DATABASE_URL": database_url}) as process:
+    async with command(
+        *arguments, settings={"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY}
+    ) as process:
         shown: list[str] = []
         for first in (0, 10, 20):
             await append_customers(store, customers=10, updates=0, first=first)
@@ -288,7 +294,7 @@ async def test_it_ends_quietly_when_its_reader_does(
 ) -> None:
     reading, writing = os.pipe()
     arguments = ("events", "tail", "--since", "position:1")
-    settings = {"DATABASE_URL": database_url}
+    settings = {"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY}
     async with command(*arguments, settings=settings, stdout=writing) as process:
         os.close(writing)
         shown = b""
@@ -304,7 +310,7 @@ async def test_it_ends_quietly_when_its_reader_is_gone_before_it_prints(
     await append_customers(store, customers=100, updates=2)
     reading, writing = os.pipe()
     os.close(reading)
-    settings = {"DATABASE_URL": database_url}
+    settings = {"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY}
     async with command(*ALL, settings=settings, stdout=writing) as process:
         os.close(writing)
         assert await ended(process) == (0, "", "")

@@ -17,6 +17,7 @@ import pytest
 from tests.support.brokers import messages_in
 from tests.support.commands import command, ended
 from tests.support.customers import append_customers, whole_log
+from tests.support.keyrings import MASTER_KEY
 from tests.support.newcomers import declared, position_of, read
 from tests.support.waiting import eventually
 
@@ -36,7 +37,7 @@ TERMINAL_BYTES = 10_000
 
 @pytest.fixture
 def settings(database_url: str, amqp_url: str) -> Mapping[str, str]:
-    return {"DATABASE_URL": database_url, "AMQP_URL": amqp_url}
+    return {"DATABASE_URL": database_url, "AMQP_URL": amqp_url, "MASTER_KEY": MASTER_KEY}
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ async def test_a_signal_ends_it_with_the_command_that_goes_on(
         *("replay", "--queue", small_queue),
         *("--from", f"{told['position'] + 1}", "--to", f"{head}"),
         *("--type", "customer.created", "--type", "customer.deleted"),
-        *("--type", "customer.updated"),
+        *("--type", "customer.erased", "--type", "customer.updated"),
     ]
     there = await positions_in(amqp_url, small_queue)
     async with command(*resumed[1:], settings=settings) as process:

@@ -34,7 +34,7 @@ class Running:
 
     def __init__(self, folder: Path, port: int, log: Path) -> None:
         addresses = {"CHACHING_DATA_DIR": str(folder), "PORT": str(port)}
-        unset = ("DATABASE_URL", "AMQP_URL", "HOST")
+        unset = ("DATABASE_URL", "MASTER_KEY", "AMQP_URL", "HOST")
         kept = {name: value for name, value in os.environ.items() if name not in unset}
         self.folder, self.log, self.env = folder, log, {**kept, **addresses}
         self.child = Child.spawn("chaching", [*COMMAND, "run"], env=self.env, log=log)

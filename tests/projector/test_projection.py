@@ -92,7 +92,9 @@ async def parked(database: Database) -> list[str]:
 async def append_undecodable(store: EventStore, customer_id: str) -> None:
     """Append an event of a schema that this code does not know."""
     loaded = await store.load(key_of(customer_id))
-    strange = pending(CustomerDeleted(deleted_at=1), loaded.state, loaded.version)
+    strange = pending(
+        CustomerDeleted(deleted_at=1), loaded.state, loaded.version, data_key=loaded.data_key
+    )
     await store.append(msgspec.structs.replace(strange, schema_version=99))
 
 

@@ -22,6 +22,7 @@ from tests.support.customers import (
     updated,
     whole_log,
 )
+from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.read_model import CHECKPOINT, assert_read_model_is_the_fold, projected
 from tests.support.running import running
 from tests.support.waiting import eventually
@@ -101,7 +102,7 @@ async def test_without_a_broker_the_log_is_followed_by_itself(
     database: Database, store: EventStore, database_url: str
 ) -> None:
     head = await append_customers(store, customers=40, updates=3)
-    async with running(Projector(database_url).run()):
+    async with running(Projector(database_url, keyring=KEYRING).run()):
         await arrived(database, head)
         await append(store, created("cus_later"))
         await arrived(database, Position(head + 1))
@@ -113,7 +114,7 @@ async def test_without_a_broker_a_ring_is_enough(
 ) -> None:
     monkeypatch.setattr(runner, "POLL_S", NEVER_S)
     await append(store, created("cus_1"))
-    async with running(Projector(database_url).run()):
+    async with running(Projector(database_url, keyring=KEYRING).run()):
         await arrived(database, Position(1))
         await append(store, created("cus_2"))
 
@@ -129,8 +130,8 @@ async def test_events_come_through_the_broker(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
     async with (
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
-        running(Projector(database_url, amqp_url, prefix=prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()),
+        running(Projector(database_url, amqp_url, keyring=KEYRING, prefix=prefix).run()),
     ):
         await begun(database)
         head = await append_customers(store, customers=80, updates=3)
@@ -142,7 +143,7 @@ async def test_events_come_through_the_broker(
 async def test_repeated_and_shuffled_messages_are_applied_once_and_in_order(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
-    async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Projector(database_url, amqp_url, keyring=KEYRING, prefix=prefix).run()):
         await begun(database)
         head = await append_customers(store, customers=40, updates=3)
         deliveries = [message for message in await all_messages(store) for _ in range(3)]
@@ -157,7 +158,7 @@ async def test_repeated_and_shuffled_messages_are_applied_once_and_in_order(
 async def test_lost_messages_are_read_from_the_log(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
-    async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Projector(database_url, amqp_url, keyring=KEYRING, prefix=prefix).run()):
         await begun(database)
         head = await append_customers(store, customers=40, updates=3)
         await publish_all(
@@ -170,7 +171,7 @@ async def test_lost_messages_are_read_from_the_log(
 async def test_a_broker_that_is_away_from_the_start_delays_the_read_model_only(
     database: Database, store: EventStore, database_url: str
 ) -> None:
-    async with running(Projector(database_url, UNREACHABLE).run()):
+    async with running(Projector(database_url, UNREACHABLE, keyring=KEYRING).run()):
         head = await append_customers(store, customers=30, updates=2)
         await arrived(database, head)
     await assert_read_model_is_the_fold(database)
@@ -183,7 +184,7 @@ async def test_a_broker_that_lost_everything_delays_the_read_model_only(
     await broker.start()
     try:
         head = await append_customers(store, customers=30, updates=2)
-        async with running(Relay(database_url, broker.url).run()):
+        async with running(Relay(database_url, broker.url, KEYRING).run()):
 
             async def is_published() -> bool:
                 return await checkpoint(database, "relay") >= head
@@ -191,7 +192,7 @@ async def test_a_broker_that_lost_everything_delays_the_read_model_only(
             await eventually(is_published, "the relay published everything")
             await broker.kill()
             await broker.wipe()
-            async with running(Projector(database_url, broker.url).run()):
+            async with running(Projector(database_url, broker.url, keyring=KEYRING).run()):
                 await arrived(database, head)
                 await broker.start()
                 head = await append_customers(store, customers=30, updates=1, first=30)
@@ -206,7 +207,7 @@ async def test_a_broker_that_lost_everything_delays_the_read_model_only(
 async def test_a_message_that_the_log_does_not_know_is_dropped(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
-    async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Projector(database_url, amqp_url, keyring=KEYRING, prefix=prefix).run()):
         await begun(database)
         await append(store, created("cus_1"))
         [message] = await all_messages(store)
@@ -227,7 +228,7 @@ async def test_a_message_of_another_log_is_never_applied(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
     await append(store, created("cus_1"))
-    async with running(Projector(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Projector(database_url, amqp_url, keyring=KEYRING, prefix=prefix).run()):
         await arrived(database, Position(1))
         [message] = await all_messages(store)
         ghosts = [ghost(message, position) for position in (2, 3)]
@@ -332,7 +333,7 @@ async def test_a_database_that_is_away_is_waited_for(
         await advance(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Lease, "advance", advance_at_last)
-    async with running(Projector(database_url).run()):
+    async with running(Projector(database_url, keyring=KEYRING).run()):
         await arrived(database, head)
     await assert_read_model_is_the_fold(database)
     assert await epoch(database) == 1
@@ -345,9 +346,11 @@ async def test_another_projector_takes_over_from_one_that_vanished(
         await append(store, created("cus_1"))
         with monkeypatch.context() as patch:
             patch.setattr(Lease, "release", _vanish)
-            async with running(Projector(database_url, silence_max_s=SILENCE_S).run()):
+            async with running(
+                Projector(database_url, keyring=KEYRING, silence_max_s=SILENCE_S).run()
+            ):
                 await arrived(database, Position(1))
-                standby = Projector(database_url, silence_max_s=SILENCE_S)
+                standby = Projector(database_url, keyring=KEYRING, silence_max_s=SILENCE_S)
                 await second.enter_async_context(running(standby.run()))
         await append(store, created("cus_2"))
         await arrived(database, Position(2))
@@ -360,7 +363,7 @@ async def test_many_parked_customers_end_the_projector(
     for number in range(PARKED_STREAMS_MAX + 1):
         await append(store, created(f"cus_{number}", Details(name="a\0b")))
     with pytest.raises(ExceptionGroup) as raised:
-        await Projector(database_url).run()
+        await Projector(database_url, keyring=KEYRING).run()
     assert raised.group_contains(TooManyParked)
 
 
@@ -369,13 +372,13 @@ async def test_many_rows_at_another_version_end_the_projector(
 ) -> None:
     for number in range(REPAIRED_ROWS_MAX + 1):
         await append(store, created(f"cus_{number}"))
-    async with running(Projector(database_url).run()):
+    async with running(Projector(database_url, keyring=KEYRING).run()):
         await arrived(database, Position(REPAIRED_ROWS_MAX + 1))
     await database.execute("UPDATE read_model.customers SET version = 7")
     for number in range(REPAIRED_ROWS_MAX + 1):
         await append(store, updated(f"cus_{number}", Details(name="Jen")))
     with pytest.raises(ExceptionGroup) as raised:
-        await Projector(database_url).run()
+        await Projector(database_url, keyring=KEYRING).run()
     assert raised.group_contains(OutOfStep)
 
 
@@ -383,7 +386,7 @@ async def test_a_parked_customer_is_tried_again_and_again(
     database: Database, store: EventStore, database_url: str
 ) -> None:
     await append(store, created("cus_1", Details(name="a\0b")))
-    async with running(Projector(database_url, parked_retry_every_s=0.05).run()):
+    async with running(Projector(database_url, keyring=KEYRING, parked_retry_every_s=0.05).run()):
         await arrived(database, Position(1))
         await append(store, updated("cus_1", Details(name="Jenny")))
 
@@ -399,7 +402,7 @@ def process(log: Path, database_url: str) -> Child:
     return Child.spawn(
         "projector",
         [sys.executable, "-m", "chaching_projector"],
-        env={"DATABASE_URL": database_url, "PATH": "/usr/bin:/bin"},
+        env={"DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY, "PATH": "/usr/bin:/bin"},
         log=log,
     )
 
@@ -435,7 +438,7 @@ async def test_a_paused_process_is_replaced_and_never_writes_again(
     try:
         await arrived(database, Position(1))
         child.send(signal.SIGSTOP)
-        async with running(Projector(database_url, silence_max_s=SILENCE_S).run()):
+        async with running(Projector(database_url, keyring=KEYRING, silence_max_s=SILENCE_S).run()):
             head = await append_customers(store, customers=20, updates=2)
             await arrived(database, head)
             taken = await epoch(database)
@@ -459,7 +462,9 @@ async def test_the_projector_needs_no_more_than_its_role(
     head = await append_customers(store, customers=10, updates=2)
     await append(store, created("cus_bad", Details(name="a\0b")))
     role_url = f"{database_url}?role=chaching_projector"
-    projector = Projector(role_url, amqp_url, prefix=prefix, parked_retry_every_s=0.05)
+    projector = Projector(
+        role_url, amqp_url, keyring=KEYRING, prefix=prefix, parked_retry_every_s=0.05
+    )
     async with running(projector.run()):
         await arrived(database, Position(head + 1))
         await append(store, updated("cus_bad", Details(name="Jenny")))

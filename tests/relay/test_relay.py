@@ -22,6 +22,7 @@ from tests.support.customers import (
     key_of,
     pending,
 )
+from tests.support.keyrings import KEYRING
 from tests.support.running import running
 from tests.support.waiting import eventually
 
@@ -37,6 +38,7 @@ from chaching.eventstore.lease import Lease
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
 from chaching_api import relay as relay_module
+from chaching_api.purging import PURGE_AFTER_S, Purges
 from chaching_api.relay import LEASE_NAME, Leadership, Relay
 
 SILENCE_S = 1.0
@@ -61,7 +63,7 @@ async def test_the_whole_log_is_published_in_order(
     head = await append_customers(store, customers=60, updates=4)
     async with (
         subscribed(amqp_url, prefix) as subscriber,
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()),
     ):
         await published(database, head)
         await received(subscriber, head)
@@ -80,7 +82,7 @@ async def test_what_comes_later_is_published_at_the_doorbell(
 ) -> None:
     monkeypatch.setattr(relay_module, "POLL_S", 600.0)
     await append(store, created("cus_1"))
-    async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
         await published(database, Position(1))
         await append(store, created("cus_2"))
 
@@ -94,7 +96,7 @@ async def test_what_comes_later_is_published_at_the_doorbell(
 async def test_a_missed_ring_costs_a_poll(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
-    async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+    async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
         for number in range(1, 3):
             await append(store, created(f"cus_{number}"))
             await published(database, Position(number))
@@ -107,7 +109,7 @@ async def test_a_relay_that_starts_again_goes_on_where_it_was(
         head = Position(0)
         for start in range(3):
             head = await append_customers(store, customers=20, updates=2, first=20 * start)
-            async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+            async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
                 await published(database, head)
         await received(subscriber, head)
     assert_every_event_in_order(subscriber.received, head)
@@ -120,10 +122,10 @@ async def test_a_relay_that_was_cut_off_at_any_instant_loses_nothing(
     head = await append_customers(store, customers=100, updates=3)
     async with subscribed(amqp_url, prefix) as subscriber:
         for seen in (1, head // 3, 2 * head // 3):
-            relay = Relay(database_url, amqp_url, prefix=prefix)
+            relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix)
             async with running(relay.run()):
                 await received(subscriber, Position(seen))
-        async with running(Relay(database_url, amqp_url, prefix=prefix).run()):
+        async with running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()):
             await published(database, head)
         await received(subscriber, head)
     assert_every_event_in_order(subscriber.received, head)
@@ -141,10 +143,12 @@ async def test_another_relay_takes_over_from_one_that_vanished(
         await append(store, created("cus_1"))
         with monkeypatch.context() as patch:
             patch.setattr(Lease, "release", _vanish)
-            first = Relay(database_url, amqp_url, prefix=prefix, silence_max_s=SILENCE_S)
+            first = Relay(database_url, amqp_url, KEYRING, prefix=prefix, silence_max_s=SILENCE_S)
             async with running(first.run()):
                 await published(database, Position(1))
-                standby = Relay(database_url, amqp_url, prefix=prefix, silence_max_s=SILENCE_S)
+                standby = Relay(
+                    database_url, amqp_url, KEYRING, prefix=prefix, silence_max_s=SILENCE_S
+                )
                 await second.enter_async_context(running(standby.run()))
         await append(store, created("cus_2"))
         await published(database, Position(2))
@@ -158,9 +162,10 @@ async def test_a_replaced_relay_cannot_move_the_checkpoint(
     held = await paused.acquire()
     assert held is not None
     assert await Lease(database, LEASE_NAME, "next", silence_max_s=0.0).acquire() is not None
+    purges = Purges(database, store, amqp_url, prefix, PURGE_AFTER_S)
     async with publishing(amqp_url, prefix=prefix) as publisher:
         with pytest.raises(ExceptionGroup) as raised:
-            await Leadership(database, store, paused, held, publisher).run()
+            await Leadership(database, store, paused, held, publisher, purges).run()
     assert raised.group_contains(Fenced)
     assert await checkpoint(database, LEASE_NAME) == 0
 
@@ -172,11 +177,12 @@ async def test_a_paused_relay_asks_before_it_publishes(
     paused = Lease(database, LEASE_NAME, "paused", silence_max_s=0.0)
     held = await paused.acquire()
     assert held is not None
+    purges = Purges(database, store, amqp_url, prefix, PURGE_AFTER_S)
     async with (
         subscribed(amqp_url, prefix) as subscriber,
         publishing(amqp_url, prefix=prefix) as publisher,
     ):
-        leadership = Leadership(database, store, paused, held, publisher)
+        leadership = Leadership(database, store, paused, held, publisher, purges)
         leadership._proved_at -= 60
         assert await Lease(database, LEASE_NAME, "next", silence_max_s=0.0).acquire() is not None
         with pytest.raises(ExceptionGroup) as raised:
@@ -197,7 +203,7 @@ async def test_a_full_queue_stops_the_relay_until_there_is_room(
     head = await append_customers(store, customers=100, updates=0)
     async with (
         subscribed(amqp_url, bare_prefix) as subscriber,
-        running(Relay(database_url, amqp_url, prefix=bare_prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=bare_prefix).run()),
     ):
         await eventually(lambda: epoch_is(database, 3), "the broker refused, and again")
         assert 1 <= await checkpoint(database, LEASE_NAME) < head
@@ -212,8 +218,8 @@ async def test_a_broker_that_is_away_leaves_the_lease_to_others(
 ) -> None:
     await append(store, created("cus_1"))
     async with (
-        running(Relay(database_url, UNREACHABLE, prefix=prefix).run()),
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
+        running(Relay(database_url, UNREACHABLE, KEYRING, prefix=prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()),
     ):
         await published(database, Position(1))
 
@@ -223,12 +229,14 @@ async def test_an_event_that_cannot_be_decoded_is_never_skipped(
 ) -> None:
     await append(store, created("cus_1"))
     loaded = await store.load(key_of("cus_1"))
-    strange = pending(CustomerDeleted(deleted_at=1), loaded.state, loaded.version)
+    strange = pending(
+        CustomerDeleted(deleted_at=1), loaded.state, loaded.version, data_key=loaded.data_key
+    )
     await store.append(msgspec.structs.replace(strange, schema_version=99))
     await append(store, created("cus_2"))
     async with (
         subscribed(amqp_url, prefix) as subscriber,
-        running(Relay(database_url, amqp_url, prefix=prefix).run()),
+        running(Relay(database_url, amqp_url, KEYRING, prefix=prefix).run()),
     ):
         await published(database, Position(1))
 
@@ -241,7 +249,7 @@ async def test_the_relay_needs_no_more_than_its_role(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
     head = await append_customers(store, customers=5, updates=1)
-    relay = Relay(f"{database_url}?role=chaching_relay", amqp_url, prefix=prefix)
+    relay = Relay(f"{database_url}?role=chaching_relay", amqp_url, KEYRING, prefix=prefix)
     async with running(relay.run()):
         await published(database, head)
 
@@ -260,8 +268,8 @@ async def test_a_relay_that_skips_a_position_is_caught(
     database: Database, store: EventStore, database_url: str, amqp_url: str, prefix: str
 ) -> None:
     head = await append_customers(store, customers=5, updates=1)
-    relay = Relay(database_url, amqp_url, prefix=prefix)
-    relay._store = SkippingStore(relay._database)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix)
+    relay._store = SkippingStore(relay._database, KEYRING)
     async with subscribed(amqp_url, prefix) as subscriber, running(relay.run()):
         await published(database, head)
         await eventually(lambda: _has(subscriber, head), "the last message came")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.keyrings import MASTER_KEY
 
 from chaching.runtime import config
 from chaching.runtime.config import ConfigError, GatewayConfig, ProjectorConfig, RelayConfig
 
 URL = "postgresql://user:secret@host/name"
-DATABASE = {"DATABASE_URL": URL}
+DATABASE = {"DATABASE_URL": URL, "MASTER_KEY": MASTER_KEY}
 RATE_LIMITS = (
     "RATE_LIMIT_PER_S",
     "RATE_LIMIT_BURST",
@@ -46,7 +47,7 @@ def test_rate_limits_are_off_unless_they_are_set() -> None:
     off = dict.fromkeys(RATE_LIMITS, "")
     for settings in (
         config.read(GatewayConfig, {**DATABASE, **off}),
-        GatewayConfig(database_url=URL),
+        GatewayConfig(database_url=URL, master_key=MASTER_KEY),
     ):
         assert [getattr(settings, name.lower()) for name in RATE_LIMITS] == [None] * 5
 

@@ -26,7 +26,7 @@ TOLD: Final = told_log(60)
 FIRST: Final = next(m for m in TOLD if sum(o.key == m.key for o in TOLD[m.position :]) >= 1)
 SECOND: Final = next(m for m in TOLD[FIRST.position :] if m.key == FIRST.key)
 OTHER: Final = next(m for m in TOLD[FIRST.position :] if m.key != FIRST.key)
-SECRET: Final = "jenny@example.com is no address"
+SECRET: Final = "jenny@example.com is\nno address"
 
 
 def message_of(position: int) -> Received:
@@ -99,7 +99,13 @@ def test_showing_an_event_tells_everything_about_it(queues: QueueNames) -> None:
     assert event["detail"] == f"ValueError: {SECRET}"
     assert event["log"] == LOG_ID
     assert event["body"]["object"] == msgspec.json.decode(FIRST.object)
-    assert SECRET in run("parked", "show", str(FIRST.position), "--queue", queues.own)
+
+
+def test_a_person_reads_the_error_line_by_line_below_the_event(queues: QueueNames) -> None:
+    shown = run("parked", "show", str(FIRST.position), "--queue", queues.own)
+    event, end, error = shown.rpartition("}\n")
+    assert msgspec.json.decode(event + end)["position"] == FIRST.position
+    assert error == f"ValueError: {SECRET}\n"
 
 
 def test_replaying_puts_all_back(queues: QueueNames) -> None:
@@ -139,6 +145,8 @@ def test_discarding_needs_a_yes(queues: QueueNames) -> None:
     told = run("parked", "discard", "--queue", queues.own, "--all", "--yes")
     assert told == f"2 events of {queues.own} will be passed over\n"
     assert parked(queues) == []
+    nothing = run("parked", "discard", "--queue", queues.own, "--all")
+    assert nothing == f"0 events of {queues.own} will be passed over\n"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from chaching.public_event import CUSTOMER_DELETED, PUBLIC_TYPES
 from chaching.subscriber.events import (
     EVENT_TYPES,
     Customer,
+    CustomerErased,
     CustomerEvent,
     CustomerUpdated,
     Event,
@@ -72,7 +73,14 @@ def test_an_event_says_what_its_message_says(message: EventMessage) -> None:
 
 def test_every_type_that_is_published_is_known() -> None:
     assert set(EVENT_TYPES) == set(PUBLIC_TYPES.values())
-    assert {message.type for message in TOLD} == set(EVENT_TYPES)
+    assert {message.type for message in TOLD} == set(EVENT_TYPES) - {"customer.erased"}
+
+
+def test_an_erasure_tells_to_forget() -> None:
+    erased = msgspec.structs.replace(TOLD[0], type="customer.erased")
+    event = read(erased)
+    assert isinstance(event, CustomerErased)
+    assert event.customer_json == bytes(erased.object)
 
 
 def test_a_customer_has_every_attribute_that_the_api_shows() -> None:
@@ -95,11 +103,11 @@ def test_every_customer_is_read_as_it_is_shown(events: list[StoredEvent]) -> Non
 
 
 def test_an_event_of_a_later_type_comes_with_its_body_unread() -> None:
-    later = msgspec.structs.replace(TOLD[0], type="customer.erased")
+    later = msgspec.structs.replace(TOLD[0], type="customer.archived")
     wire = messages.encode(later, LOG_ID)
     event = event_of(received(wire.headers, b'{"erased": true}'))
     assert type(event) is Event
-    assert (event.type, event.body) == ("customer.erased", b'{"erased": true}')
+    assert (event.type, event.body) == ("customer.archived", b'{"erased": true}')
 
 
 def test_attributes_and_values_of_later_versions_are_no_reason_to_fail() -> None:

@@ -155,6 +155,7 @@ async def test_a_parked_message_is_whole_and_says_why_when_and_after_how_many_tr
     assert (known.parked_reason, known.parked_tries) == ("BrokenError", 3)
     assert known.parked_detail is not None
     assert known.parked_detail.startswith("Traceback")
+    assert known.parked_detail.count("Traceback") == 1  # of this try alone
     assert known.parked_detail.endswith(f"BrokenError: {POISON.key.id} cannot be kept")
     assert known.parked_at is not None
     assert datetime.now(UTC) - known.parked_at < timedelta(seconds=LIMIT_S)

@@ -75,7 +75,7 @@ async def test_a_position_outside_of_the_works_transaction_is_caught(
         await publish(amqp_url, prefix, TOLD, LOG_ID)
         with pytest.raises(AssertionError):
             await assert_complete(copy, TOLD)
-    assert crashes > 1
+    assert crashes >= 1
 
 
 async def test_messages_taken_as_they_come_are_caught(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.customers import append_customers, whole_log
+from tests.support.keyrings import KEYRING
 from tests.support.subscribers import Copy, publish, subscribing
 from tests.support.told import expected_copy
 from tests.support.waiting import eventually
@@ -34,7 +35,7 @@ async def test_a_replay_into_the_subscribers_queue_brings_what_it_misses(
     async with subscribing(subscription, copy):
         await eventually(is_told, "the missing positions are named")
         missing = Order(queue=queue, selection=EVERYTHING, first=Position(1), last=Position(40))
-        await Replay(database, amqp_url, missing).run()
+        await Replay(database, KEYRING, amqp_url, missing).run()
         await copy.reaches(head)
     assert await copy.applied_in_turn() == list(range(1, head + 1))
     assert await copy.customers() == expected_copy(told)

@@ -14,6 +14,7 @@ from typing import Final
 import aiohttp
 import msgspec
 from tests.support.gateways import Client
+from tests.support.keyrings import KEYRING
 from tests.support.waiting import eventually
 
 from chaching.envelope import START
@@ -99,7 +100,7 @@ async def assert_nothing_acknowledged_is_missing(
 
 async def assert_log_is_dense(database: Database) -> int:
     """Compare positions, and each stream's versions, with 1, 2, 3 …; return the head."""
-    store = EventStore(database)
+    store = EventStore(database, KEYRING)
     at = START
     versions: dict[object, int] = {}
     while events := await store.read_all(at):

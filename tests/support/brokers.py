@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import Connection
+from tests.support.waiting import LIMIT_S
 
 from chaching.broker import messages, topology
 from chaching.broker.connection import connected
@@ -19,6 +20,7 @@ from chaching.envelope import LogId, Position, StreamKey
 
 LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000001")
 OTHER_LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000002")
+STREAM_PREFETCH = 100
 UNREACHABLE = "amqp://nobody:nothing@127.0.0.1:1/"
 HISTORY_PREFETCH_MESSAGES: Final = 1_000
 
@@ -69,6 +71,30 @@ async def subscribed(amqp_url: str, prefix: str) -> AsyncGenerator[Subscriber]:
         await channel.queue_bind(queue, names.events, routing_key="#")
         await channel.basic_consume(queue, subscriber.take, no_ack=True)
         yield subscriber
+
+
+async def history_up_to(amqp_url: str, prefix: str, head: Position) -> list[tuple[Position, str]]:
+    """Read the stream from its beginning until a position came: positions and bodies, in order."""
+    found: list[tuple[Position, str]] = []
+    arrived = asyncio.Event()
+
+    async with connected(amqp_url, name="history") as connection:
+        channel = await connection.channel(publisher_confirms=False)
+
+        async def take(delivered: DeliveredMessage) -> None:
+            position = (delivered.header.properties.headers or {})["position"]
+            assert isinstance(position, int)
+            found.append((Position(position), delivered.body.decode()))
+            await channel.basic_ack(delivered.delivery_tag or 0)
+            if position == head:
+                arrived.set()
+
+        await channel.basic_qos(prefetch_count=STREAM_PREFETCH)
+        queue = topology.names_under(prefix).history
+        await channel.basic_consume(queue, take, arguments={"x-stream-offset": "first"})
+        async with asyncio.timeout(LIMIT_S):
+            await arrived.wait()
+    return found
 
 
 async def messages_in(connection: Connection, queue: str) -> int:

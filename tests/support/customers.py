@@ -12,6 +12,7 @@ from chaching.domain.customer import (
     CreateCustomer,
     Customer,
     DeleteCustomer,
+    EraseCustomer,
     Event,
     UpdateCustomer,
     decide,
@@ -29,6 +30,7 @@ from chaching.envelope import (
     RecordedEvent,
     StreamKey,
     Version,
+    WrappedKey,
 )
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import Appended, EventStore
@@ -62,12 +64,18 @@ def deleted(customer_id: str) -> DeleteCustomer:
     return DeleteCustomer(id=CustomerId(customer_id), at=AT + 2)
 
 
+def erased(customer_id: str) -> EraseCustomer:
+    return EraseCustomer(id=CustomerId(customer_id), at=AT + 3, reason="request")
+
+
 async def append(store: EventStore, command: Command) -> Appended:
     """Decide on the newest state and store the event."""
     loaded = await store.load(key_of(command.id))
     event = decide(command, loaded.state)
     assert event is not None, "the command changes nothing"
-    return await store.append(pending(event, loaded.state, loaded.version))
+    return await store.append(
+        pending(event, loaded.state, loaded.version, data_key=loaded.data_key)
+    )
 
 
 def pending(
@@ -75,6 +83,7 @@ def pending(
     state: Customer | None,
     version: Version = NO_VERSION,
     traceparent: str | None = None,
+    data_key: WrappedKey | None = None,
 ) -> PendingEvent:
     """Return an event as the store appends it, after a state at a version."""
     after = evolve(state, event)
@@ -87,6 +96,7 @@ def pending(
                 after=after,
                 event_id=EventId(f"evt_{next(_numbers)}"),
                 metadata=Metadata(request_id=RequestId("req_1"), traceparent=traceparent),
+                data_key=data_key,
             )
         ]
     )

@@ -1,4 +1,7 @@
-"""Random logs of several accounts and modes, and what a list of their events must answer."""
+"""Random logs of several accounts and modes, and what a list of their events must answer.
+
+Nobody in them has a personal value, so they can be appended without the data keys of customers.
+"""
 
 from __future__ import annotations
 
@@ -79,11 +82,11 @@ class Happening:
                 livemode=key.livemode,
                 at=FIRST_SECOND,
                 invoice_prefix=f"P{self._numbers}",
-                details=Details(name=f"n{self._numbers}"),
+                details=Details(balance=self._numbers),
             )
         if self._chance.random() < 0.002:
             return DeleteCustomer(id=key.id, at=FIRST_SECOND)
-        details = Details(balance=self._numbers, metadata={"k": f"{self._numbers}"})
+        details = Details(balance=self._numbers)
         return UpdateCustomer(id=key.id, at=FIRST_SECOND, details=details)
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp import web
+from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.eventstore.api_keys import DEFAULT_RIGHTS, KeyKind, create_key
@@ -170,7 +171,9 @@ async def gateway_on(
         database_url, name="searches", sessions_max=SEARCH_SESSIONS_MAX, settings=SEARCHES
     )
     doorbell = Doorbell(database)
-    store = EventStore(database, appended=doorbell.ring, append_deadline_s=append_deadline_s)
+    store = EventStore(
+        database, KEYRING, appended=doorbell.ring, append_deadline_s=append_deadline_s
+    )
     await database.open()
     await searches.open()
     ringing = asyncio.create_task(doorbell.run())
@@ -244,7 +247,13 @@ async def gateway_process(
     child = Child.spawn(
         "gateway",
         [sys.executable, "-m", "chaching_api", "gateway"],
-        env={**plain_environment(), "DATABASE_URL": database_url, "PORT": f"{port}", **settings},
+        env={
+            **plain_environment(),
+            "DATABASE_URL": database_url,
+            "MASTER_KEY": MASTER_KEY,
+            "PORT": f"{port}",
+            **settings,
+        },
         log=log,
     )
     running = GatewayProcess(child, f"http://{LOOPBACK}:{port}", log)

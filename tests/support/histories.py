@@ -16,6 +16,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.domain.strategies import ID, creates, deletes, updates
+from tests.support.keyrings import KEYRING
 
 from chaching import envelope
 from chaching.domain.customer import Command, CreateCustomer, Customer, Rejected, decide, evolve
@@ -119,8 +120,8 @@ def moments(event: RecordedEvent, following: RecordedEvent | None, head: Positio
 
 async def check(database: Database, both: Sequence[tuple[Life, Life]]) -> int:
     """Live histories and look at each of them as of all of its moments; return how many."""
-    store = EventStore(database)
-    past = Past(store, PastEvents(database))
+    store = EventStore(database, KEYRING)
+    past = Past(store, PastEvents(database, KEYRING))
     lived = await live_all(store, both)
     head = await store.head()
     checks = (check_one(past, one, head) for one in lived)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from tests.support.keyrings import KEYRING
 from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.broker.topology import names_under
@@ -123,9 +124,9 @@ async def read(
 
 async def assert_history_can_be_filled_again(database: Database, amqp_url: str) -> None:
     """Replay the log into the stream, and find every event there."""
-    history, head = names_under().history, await EventStore(database).head()
+    history, head = names_under().history, await EventStore(database, KEYRING).head()
     order = Order(queue=history, selection=EVERYTHING, first=Position(1), last=head)
-    await Replay(database, amqp_url, order).run()
+    await Replay(database, KEYRING, amqp_url, order).run()
     missing = set(range(1, head + 1))
     coming: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     async with channel_of(amqp_url) as channel, asyncio.timeout(LIMIT_S):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.gateways import plain_environment
+from tests.support.keyrings import MASTER_KEY
 
 from chaching.local.processes import Child
 
@@ -22,7 +23,7 @@ async def projector_process(database_url: str, log: Path) -> AsyncGenerator[None
     child = Child.spawn(
         "projector",
         [sys.executable, "-m", "chaching_projector"],
-        env={**plain_environment(), "DATABASE_URL": database_url},
+        env={**plain_environment(), "DATABASE_URL": database_url, "MASTER_KEY": MASTER_KEY},
         log=log,
     )
     try:

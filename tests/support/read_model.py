@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 from tests.support.customers import checkpoint, whole_log
+from tests.support.keyrings import KEYRING
 
 from chaching import envelope
 from chaching.domain.customer import Customer, evolve
@@ -39,7 +40,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 async def assert_read_model_is_the_fold(database: Database) -> int:
     """Compare every row with the fold of its stream up to the checkpoint; return how many."""
     at = await checkpoint(database, CHECKPOINT)
-    expected = await _expected(EventStore(database), at)
+    expected = await _expected(EventStore(database, KEYRING), at)
     found = await _found(database)
     missing = expected.keys() - found.keys()
     assert not missing, f"{len(missing)} customers have no row, such as {min(missing)}"

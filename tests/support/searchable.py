@@ -70,6 +70,7 @@ class Customers:
                     after=evolve(loaded.state, event),
                     event_id=EventId(f"evt_{next(_numbers)}"),
                     metadata=Metadata(request_id=RequestId("req_1")),
+                    data_key=loaded.data_key,
                 )
             ]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from aiormq.exceptions import AMQPError
 from tests.support.auditors import SEED
 from tests.support.brokers import messages_in
 from tests.support.gateways import KEY, Client, connected, store_key
+from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.waiting import eventually
 
 from chaching.broker import topology
@@ -37,8 +38,9 @@ KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 class Service:
     """Servers of its own, gateways, a relay and a projector; all of them restartable."""
 
-    def __init__(self, folder: Path, *, gateways: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, gateways: int, settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._settings = settings
         self.postgres = PrivatePostgres(folder / "postgresql")
         self.rabbitmq = PrivateRabbitMQ(folder / "rabbitmq")
         self.ports = [free_port() for _ in range(gateways)]
@@ -92,6 +94,8 @@ class Service:
         command = ["chaching_projector"] if kind == "projector" else ["chaching_api", kind]
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment["DATABASE_URL"] = self.postgres.url_of(f"chaching_{kind}")
+        environment["MASTER_KEY"] = MASTER_KEY
+        environment |= self._settings
         if kind == "gateway":
             environment["PORT"] = str(self.ports[int(name.partition("-")[2])])
         elif kind == "auditor":
@@ -102,7 +106,7 @@ class Service:
             name,
             [sys.executable, "-m", *command],
             env=environment,
-            log=self._folder / f"{name}.log",
+            log=self.folder / f"{name}.log",
         )
 
     async def kill(self, name: str) -> None:
@@ -119,7 +123,7 @@ class Service:
         return paused
 
     def log_text(self, name: str) -> str:
-        return (self._folder / f"{name}.log").read_text()
+        return (self.folder / f"{name}.log").read_text()
 
     @asynccontextmanager
     async def client(self, gateway: int = 0) -> AsyncGenerator[Client]:
@@ -140,7 +144,7 @@ class Service:
 
     async def settled(self, database: Database) -> None:
         """Return when relay, projector and auditor stand at the head of the log."""
-        await self.followers_reach(database, await EventStore(database).head())
+        await self.followers_reach(database, await EventStore(database, KEYRING).head())
 
     async def followers_reach(self, database: Database, position: Position) -> None:
         """Return when all who follow the log have come as far as a position."""
@@ -148,9 +152,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(folder: Path, *, gateways: int = 1) -> AsyncGenerator[Service]:
+async def service(folder: Path, *, gateways: int = 1, **settings: str) -> AsyncGenerator[Service]:
     """Run the whole service until the block ends."""
-    running = Service(folder, gateways=gateways)
+    running = Service(folder, gateways=gateways, settings=settings)
     try:
         await running.start()
         yield running

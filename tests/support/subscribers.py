@@ -27,6 +27,7 @@ from chaching.eventstore.database import Database
 from chaching.subscriber import (
     Connection,
     CustomerDeleted,
+    CustomerErased,
     CustomerEvent,
     Event,
     Inbox,
@@ -54,7 +55,7 @@ async def keep_copy(event: Event, connection: Connection) -> None:
     """
     assert isinstance(event, CustomerEvent)
     body = event.customer_json
-    if isinstance(event, CustomerDeleted):
+    if isinstance(event, CustomerDeleted | CustomerErased):
         body = msgspec.json.encode(DeletedCustomerObject(id=event.customer_id))
     await connection.execute(
         "INSERT INTO copied VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account, livemode, id) "

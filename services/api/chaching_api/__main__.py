@@ -18,7 +18,8 @@ from aiohttp import web
 from chaching.audit.notes import BadKey, SigningKey
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.doorbell import Doorbell
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.errors import Unavailable, WrongMasterKey
 from chaching.eventstore.lookups import EventLookups
 from chaching.eventstore.store import EventStore
 from chaching.runtime import config, lifecycle, logs
@@ -41,7 +42,7 @@ def gateway() -> None:
     settings = config.read_or_exit(config.GatewayConfig)
     logs.configure(settings.log_level)
     _allow_connections()
-    lifecycle.run(lambda: serve(settings))
+    lifecycle.run(lambda: serve(settings), refused=(WrongMasterKey,))
 
 
 async def serve(settings: config.GatewayConfig) -> None:
@@ -59,7 +60,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         settings=SEARCHES,
     )
     doorbell = Doorbell(database)
-    store = EventStore(database, appended=doorbell.ring)
+    store = EventStore(database, Keyring.of(settings.master_key), appended=doorbell.ring)
     dependencies = Dependencies(
         database=database,
         searches=searches,
@@ -75,7 +76,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         for name, loop in (
             ("doorbell", doorbell.run),
             ("forgetting", partial(forget_old_keys, store)),
-            ("sealing", partial(seal_blocks, EventLookups(database))),
+            ("sealing", partial(seal_blocks, EventLookups(database, store.keyring))),
         )
     }
     try:
@@ -86,6 +87,7 @@ async def serve(settings: config.GatewayConfig) -> None:
         await site.start()
         _settle_memory()
         logs.logger().info("gateway_started", host=settings.host, port=settings.port)
+        await lifecycle.retried(store.admit_master_key, on=Unavailable)
         await asyncio.get_running_loop().create_future()
     finally:
         await runner.cleanup()
@@ -133,7 +135,16 @@ def relay() -> None:
     """Publish the log to the broker until a signal comes."""
     settings = config.read_or_exit(config.RelayConfig)
     logs.configure(settings.log_level)
-    lifecycle.run(lambda: run_relay(settings.database_url, settings.amqp_url))
+    keyring = Keyring.of(settings.master_key)
+    lifecycle.run(
+        lambda: run_relay(
+            settings.database_url,
+            settings.amqp_url,
+            keyring,
+            purge_after_s=settings.purge_after_s,
+        ),
+        refused=(WrongMasterKey,),
+    )
 
 
 def auditor() -> None:

@@ -56,22 +56,22 @@ DEPENDENCIES: Final = web.AppKey("dependencies", Dependencies)
 def create_app(dependencies: Dependencies) -> web.Application:
     """Return the application with all its routes."""
     database, store = dependencies.database, dependencies.store
-
+    keyring = store.keyring
     authenticator = Authenticator(partial(find_keys, database), dependencies.limits)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
-    events = PastEvents(database)
+    events = PastEvents(database, keyring)
     past = Past(store, events)
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
-        retrieve_customer=Retrieve(database),
+        retrieve_customer=Retrieve(database, keyring),
         past=past,
         store=store,
     )
-    reading = Lists(database)
+    reading = Lists(database, keyring)
     lists = CustomerLists(
         authenticator=authenticator,
         lists=reading,
@@ -85,7 +85,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
         searches=CustomerSearches(dependencies.searches),
         store=store,
     )
-    events = Events(authenticator=authenticator, lookups=EventLookups(database))
+    events = Events(authenticator=authenticator, lookups=EventLookups(database, keyring))
     audit = AuditProofs(
         authenticator=authenticator, database=database, checkpoints=FreshCheckpoints(database)
     )

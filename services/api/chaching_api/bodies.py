@@ -96,7 +96,7 @@ def decode_json(raw: bytes) -> Tree:
     Raises:
         Malformed: no JSON object, or names the first parameter at fault.
     """
-    if not raw.strip():
+    if not raw:
         return {}
     try:
         root = _JSON_DECODER.decode(raw.decode())

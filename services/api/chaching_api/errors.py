@@ -144,6 +144,17 @@ class IdempotencyMismatch(Exception):  # noqa: N818 - a refusal is a normal outc
         )
 
 
+class NotErasable(Exception):  # noqa: N818 - a refusal is a normal outcome
+    """Some of the customer's values were stored before values were encrypted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This customer cannot be erased: it was created before personal values were stored "
+            "encrypted, so that destroying its key would leave them in the log. Nothing was "
+            "changed."
+        )
+
+
 class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
@@ -223,7 +234,12 @@ def failure_of(error: Exception) -> Failure:
         case Rejected():
             return _rejected(error)
         case (
-            NotAuthenticated() | NotAllowed() | UnknownUrl() | NoSuchEvent() | IdempotencyMismatch()
+            NotAuthenticated()
+            | NotAllowed()
+            | NotErasable()
+            | UnknownUrl()
+            | NoSuchEvent()
+            | IdempotencyMismatch()
         ):
             return _refused(error)
         case RateLimited():
@@ -276,7 +292,12 @@ def _rejected(error: Rejected) -> Failure:
 
 
 def _refused(
-    error: NotAuthenticated | NotAllowed | UnknownUrl | NoSuchEvent | IdempotencyMismatch,
+    error: NotAuthenticated
+    | NotAllowed
+    | NotErasable
+    | UnknownUrl
+    | NoSuchEvent
+    | IdempotencyMismatch,
 ) -> Failure:
     match error:
         case IdempotencyMismatch():
@@ -301,6 +322,14 @@ def _refused(
                 status=403,
                 type="invalid_request_error",
                 code="more_permissions_required",
+                message=str(error),
+                headers=_NO_RETRY,
+            )
+        case NotErasable():
+            return Failure(
+                status=409,
+                type="invalid_request_error",
+                code="invalid_request",
                 message=str(error),
                 headers=_NO_RETRY,
             )

@@ -123,6 +123,7 @@ class Executor:
             event_id=new_event_id(asked.key.id, loaded.version + 1),
             metadata=asked.metadata,
             kept=asked.kept(answer),
+            data_key=loaded.data_key,
         )
         [pending] = envelope.encode([decided])
         await self._store.append(pending)
@@ -132,7 +133,12 @@ class Executor:
         kept = asked.kept(answer)
         if kept is not None:
             await self._store.keep(
-                PendingAnswer(key=asked.key, expected_version=loaded.version, kept=kept)
+                PendingAnswer(
+                    key=asked.key,
+                    expected_version=loaded.version,
+                    kept=kept,
+                    data_key=loaded.data_key,
+                )
             )
         return answer
 

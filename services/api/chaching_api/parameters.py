@@ -8,7 +8,7 @@ Rules that need the customer's state are the domain's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,7 @@ from chaching.domain.values import (
     AddressChange,
     CustomField,
     Details,
+    ErasureReason,
     InvoiceSettingsChange,
     ReconciliationMode,
     RenderingOptionsChange,
@@ -183,6 +184,15 @@ def read_nothing(tree: Tree) -> None:
         Malformed: there is one.
     """
     read(tree, DELETE)
+
+
+def read_erase(tree: Tree) -> ErasureReason | None:
+    """Read the parameters of an erasure: nothing but why.
+
+    Raises:
+        Malformed: names the parameter at fault.
+    """
+    return read(tree, ERASE).get("reason")
 
 
 _PLAIN_RETRIEVE: Final = RetrieveInput()
@@ -361,11 +371,12 @@ LIST: Final[Table] = {
 }
 RETRIEVE: Final[Table] = {AS_OF: PastMoment(), "expand": Expansions()}
 DELETE: Final[Table] = {}
+ERASE: Final[Table] = {"reason": OneOf(get_args(ErasureReason))}
 SEARCH: Final[Table] = {
     "query": Required(SearchQuery()),
     "limit": Integer(minimum=1, maximum=PAGE_MAX_CUSTOMERS),
     "page": FilledText(TEXT_CHARACTERS_MAX),
     "expand": Expansions(root="search_result"),
 }
-_TABLES: Final = (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, SEARCH)
+_TABLES: Final = (*CREATE.values(), *UPDATE.values(), LIST, RETRIEVE, ERASE, SEARCH)
 DECLARED: Final = frozenset(name for table in _TABLES for name in table)

@@ -15,6 +15,8 @@ not yet confirmed, or confirmed and not yet checkpointed, is published again by 
 Whatever goes wrong (no Ack, a lost connection, a database that is away) ends the leadership; the
 next one starts at the checkpoint.
 
+Between two batches the leader lets the broker forget the erased (see ``purging``).
+
 Fencing: a leader that was paused and replaced cannot move the checkpoint, since its epoch is over.
 It asks whether it still leads before it publishes, when its last proof is older than
 ``PROOF_MAX_S``. What it may still send late is a repetition, never a gap.
@@ -41,11 +43,13 @@ from chaching.broker.publisher import Publisher, publishing
 from chaching.envelope import LogId, Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
-from chaching.eventstore.errors import Fenced, Unavailable
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.errors import Fenced, Unavailable, WrongMasterKey
 from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
 from chaching.eventstore.store import EventStore
-from chaching.runtime.lifecycle import supervised
+from chaching.runtime.lifecycle import retried, supervised
 from chaching.runtime.logs import logger
+from chaching_api.purging import PURGE_AFTER_S, Purges
 
 LEASE_NAME: Final = "relay"
 READ_MAX_EVENTS: Final = 500
@@ -62,21 +66,31 @@ class Relay:
         self,
         database_url: str,
         amqp_url: str,
+        keyring: Keyring,
         *,
         prefix: str = topology.PREFIX,
         silence_max_s: float = SILENCE_MAX_S,
+        purge_after_s: float = PURGE_AFTER_S,
     ) -> None:
+        self._purge_after_s = purge_after_s
         self._amqp_url = amqp_url
         self._prefix = prefix
         self._database = Database(database_url, name="relay", sessions_max=SESSIONS_MAX)
-        self._store = EventStore(self._database)
+        self._store = EventStore(self._database, keyring)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lease = Lease(self._database, LEASE_NAME, holder, silence_max_s=silence_max_s)
 
     async def run(self) -> None:
+        """Lead or stand by until cancelled; raises WrongMasterKey."""
         await self._database.open()
         try:
-            await supervised("relay", self._lead, expected=(Unavailable, BrokerUnavailable, Fenced))
+            await retried(self._store.check_master_key, on=Unavailable)
+            await supervised(
+                "relay",
+                self._lead,
+                expected=(Unavailable, BrokerUnavailable, Fenced),
+                fatal=(WrongMasterKey,),
+            )
         finally:
             await self._database.close()
 
@@ -86,12 +100,19 @@ class Relay:
             self._lease.holding() as held,
         ):
             logger().info("leadership_taken", lease=LEASE_NAME, epoch=held.epoch)
-            await Leadership(self._database, self._store, self._lease, held, publisher).run()
+            purges = Purges(
+                self._database, self._store, self._amqp_url, self._prefix, self._purge_after_s
+            )
+            await Leadership(
+                self._database, self._store, self._lease, held, publisher, purges
+            ).run()
 
 
-async def run_relay(database_url: str, amqp_url: str) -> None:
-    """Run a relay until cancelled."""
-    await Relay(database_url, amqp_url).run()
+async def run_relay(
+    database_url: str, amqp_url: str, keyring: Keyring, *, purge_after_s: float = PURGE_AFTER_S
+) -> None:
+    """Run a relay until cancelled; raises WrongMasterKey."""
+    await Relay(database_url, amqp_url, keyring, purge_after_s=purge_after_s).run()
 
 
 class Leadership:
@@ -104,9 +125,11 @@ class Leadership:
         lease: Lease,
         held: Held,
         publisher: Publisher,
+        purges: Purges,
     ) -> None:
         self._database = database
         self._store = store
+        self._purges = purges
         self._lease = lease
         self._held = held
         self._publisher = publisher
@@ -136,6 +159,8 @@ class Leadership:
         """Publish what comes; return when something came and the doorbell had not rung."""
         silent = False
         while True:
+            if await self._purges.is_due():
+                await self._purge(log_id)
             events = await self._store.read_all(self._published, READ_MAX_EVENTS)
             if events:
                 await self._publish_events(log_id, events)
@@ -153,6 +178,13 @@ class Leadership:
             self._proved_at = self._now()
         await self._publisher.publish(log_id, messages)
         self._published = messages[-1].position
+
+    async def _purge(self, log_id: LogId) -> None:
+        """Let the broker forget the erased, with nothing under way."""
+        while self._checkpoint < self._published:  # noqa: ASYNC110 - the other task moves it
+            await asyncio.sleep(CHECKPOINT_PAUSE_S)
+        await self._lease.renew(self._held)
+        await self._purges.run(log_id, self._published)
 
     async def _decoded(self, events: Sequence[RecordedEvent]) -> list[EventMessage]:
         """Return the messages of all events up to the first that cannot be decoded."""

@@ -38,7 +38,8 @@ from chaching.broker.messages import EventMessage
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
-from chaching.eventstore.errors import Fenced, Unavailable
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.errors import Fenced, Unavailable, WrongMasterKey
 from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
 from chaching.eventstore.store import EventStore
 from chaching.runtime.lifecycle import BackOff, retried, supervised
@@ -73,6 +74,7 @@ class Projector:
         database_url: str,
         amqp_url: str | None = None,
         *,
+        keyring: Keyring,
         prefix: str = topology.PREFIX,
         silence_max_s: float = SILENCE_MAX_S,
         parked_retry_every_s: float = PARKED_RETRY_EVERY_S,
@@ -86,7 +88,7 @@ class Projector:
             sessions_max=SESSIONS_MAX,
             settings=SESSION_SETTINGS,
         )
-        self._store = EventStore(self._database)
+        self._store = EventStore(self._database, keyring)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lease = Lease(self._database, LEASE_NAME, holder, silence_max_s=silence_max_s)
         self._search_database = Database(
@@ -105,6 +107,7 @@ class Projector:
 
         Raises:
             TooManyParked, OutOfStep: this code must be wrong; nothing is skipped.
+            WrongMasterKey: the log cannot be read.
         """
         await self._database.open()
         await self._search_database.open()
@@ -112,11 +115,12 @@ class Projector:
             supervised("search", self._lead_search, expected=(Unavailable, Fenced))
         )
         try:
+            await retried(self._store.check_master_key, on=Unavailable)
             await supervised(
                 "projector",
                 self._lead,
                 expected=(Unavailable, Fenced),
-                fatal=(TooManyParked, OutOfStep),
+                fatal=(TooManyParked, OutOfStep, WrongMasterKey),
             )
         finally:
             searching.cancel()

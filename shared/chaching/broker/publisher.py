@@ -206,8 +206,10 @@ class Publisher:
 
 
 @asynccontextmanager
-async def publishing(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGenerator[Publisher]:
-    """Connect, declare the topology, and yield a publisher.
+async def publishing(
+    amqp_url: str, *, prefix: str = topology.PREFIX, exchange: str | None = None
+) -> AsyncGenerator[Publisher]:
+    """Connect, declare the topology, and yield a publisher to everyone or to one exchange.
 
     Raises:
         BrokerUnavailable: no connection to be had, or no answer in time.
@@ -215,7 +217,7 @@ async def publishing(amqp_url: str, *, prefix: str = topology.PREFIX) -> AsyncGe
     names = topology.names_under(prefix)
     async with connected(amqp_url, name="relay") as connection:
         await topology.declare(connection, names)
-        publisher = Publisher(connection, names.events, None)
+        publisher = Publisher(connection, exchange or names.events, None)
         await publisher.open()
         yield publisher
 

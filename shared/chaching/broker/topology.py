@@ -10,11 +10,16 @@
                                 │                  fanout, durable   quorum, bounded
                                 └── # ───────────▶ chaching.history
                                                    stream, bounded bytes, for new subscribers
+    relay ──▶ chaching.history ── after a purge ─────▲
+              fanout, durable
 
 Routing key: type, mode, account, as in ``customer.created.test.acct_1``; subscribers bind queues
 of their own to ``chaching.events``. A full projector queue refuses what is published, so nothing
 that was confirmed is dropped; the relay then waits. All arguments are known to RabbitMQ 3.10 and
 4.x. ``chaching`` is the prefix of all names.
+
+A purge deletes all three queues with their messages, declares them anew, and fills the stream again
+from the log by an exchange of its own, so that nobody else gets a message twice.
 
 When two connections declare at the same moment for the first time, RabbitMQ 3.10 sometimes closes
 one of them (541); its loop comes again and finds everything there.
@@ -121,10 +126,30 @@ async def delete(amqp_url: str, prefix: str) -> None:
         with translated():
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 channel = await connection.channel(publisher_confirms=False)
-                for queue in (names.projector, names.history, names.projector_dead):
-                    await channel.queue_delete(queue)
-                for exchange in (names.events, names.dead):
+                await _delete_queues(channel, names)
+                for exchange in (names.events, names.dead, names.history):
                     await channel.exchange_delete(exchange)
+
+
+async def purge(amqp_url: str, prefix: str) -> None:
+    """Delete every message that is kept under a prefix, and the files that they stand in.
+
+    Raises:
+        BrokerUnavailable: no answer in time.
+    """
+    names = names_under(prefix)
+    async with connected(amqp_url, name="purge") as connection:
+        with translated():
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=False)
+                await _delete_queues(channel, names)
+                await channel.close()
+        await declare(connection, names)
+
+
+async def _delete_queues(channel: AbstractChannel, names: Names) -> None:
+    for queue in (names.projector, names.history, names.projector_dead):
+        await channel.queue_delete(queue)
 
 
 async def _declare_dead(channel: AbstractChannel, names: Names) -> None:
@@ -163,3 +188,5 @@ async def _declare_live(channel: AbstractChannel, names: Names) -> None:
         },
     )
     await channel.queue_bind(names.history, names.events, routing_key="#")
+    await channel.exchange_declare(names.history, exchange_type="fanout", durable=True)
+    await channel.queue_bind(names.history, names.history)

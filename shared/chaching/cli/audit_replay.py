@@ -16,10 +16,12 @@ from chaching.domain.customer_object import render
 from chaching.domain.ids import Mode, mode_of
 from chaching.envelope import NO_VERSION, RecordedEvent, StreamKey
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching.history import HistoryEntry, Who, entry_of
 from chaching.local.errors import LocalError
+from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
 
 READ_MAX_EVENTS: Final = 100
@@ -29,6 +31,7 @@ TYPE_COLORS: Final = {
     "customer.created": "green",
     "customer.updated": "yellow",
     "customer.deleted": "red",
+    "customer.erased": "red",
 }
 
 
@@ -62,13 +65,14 @@ def replay(customer: str, account: str | None, mode: Mode | None, form: str, col
 async def _replay(
     url: str, customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool
 ) -> None:
+    keyring = keyring_of(data_dir())
     database = Database(url, name="audit", sessions_max=SESSIONS_MAX)
     await database.open()
     try:
-        key = await _named(database, customer, account, mode)
+        key = await _named(database, keyring, customer, account, mode)
         if form == "text":
             click.echo(f"{key.id} of {key.account}, {mode_of(livemode=key.livemode)} mode")
-        async for event in _events(database, key):
+        async for event in _events(database, keyring, key):
             if form == "json":
                 click.echo(msgspec.json.encode(_step(event)))
             else:
@@ -79,11 +83,11 @@ async def _replay(
 
 
 async def _named(
-    database: Database, customer: str, account: str | None, mode: Mode | None
+    database: Database, keyring: Keyring, customer: str, account: str | None, mode: Mode | None
 ) -> StreamKey:
     """Return the one customer that is meant."""
     livemode = None if mode is None else mode == "live"
-    found = await PastEvents(database).find_streams(
+    found = await PastEvents(database, keyring).find_streams(
         customer, account=account, livemode=livemode, limit=NAMED_MAX_STREAMS
     )
     if not found:
@@ -94,8 +98,10 @@ async def _named(
     return found[0]
 
 
-async def _events(database: Database, key: StreamKey) -> AsyncGenerator[RecordedEvent]:
-    store, version = EventStore(database), NO_VERSION
+async def _events(
+    database: Database, keyring: Keyring, key: StreamKey
+) -> AsyncGenerator[RecordedEvent]:
+    store, version = EventStore(database, keyring), NO_VERSION
     while events := await store.read_stream(key, version, READ_MAX_EVENTS):
         for event in events:
             yield event
@@ -138,6 +144,8 @@ def _idempotency(key: str | None) -> str:
 
 def _line(change: Change, width: int) -> str:
     name = printable(change.attribute).ljust(width)
+    if change.old is None and change.new is None:
+        return click.style(f"  ~ {name}  (forgotten)", fg="yellow")
     if change.old is None:
         return click.style(f"  + {name}  {printable_json(change.new)}", fg="green")
     if change.new is None:

@@ -14,7 +14,12 @@ import msgspec
 
 from chaching.broker.messages import encode, message_of
 from chaching.cli.output import shortened, visible
-from chaching.domain.customer import CustomerCreated, CustomerDeleted, CustomerUpdated
+from chaching.domain.customer import (
+    CustomerCreated,
+    CustomerDeleted,
+    CustomerErased,
+    CustomerUpdated,
+)
 from chaching.domain.ids import mode_of
 from chaching.envelope import LogId, RecordedEvent, Undecodable, decode_event, decode_metadata
 from chaching.public_event import PUBLIC_TYPES
@@ -109,6 +114,8 @@ def _changes(recorded: RecordedEvent) -> str:
             return _listed([leaf for d in deltas for leaf in _leaves(d.changes, d.previous)])
         case CustomerDeleted():
             return ""
+        case CustomerErased() as event:
+            return event.reason or ""
 
 
 def _listed(leaves: Sequence[Leaf]) -> str:

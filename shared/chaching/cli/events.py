@@ -18,6 +18,7 @@ from chaching.eventstore.database import Database
 from chaching.eventstore.selection import Selection, expect_readable
 from chaching.eventstore.store import EventStore
 from chaching.following.tail import Tail
+from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
 from chaching.runtime.lifecycle import run_command
 
@@ -86,11 +87,14 @@ async def _watch(url: str, view: _View) -> None:
     await database.open()
     try:
         await expect_readable(database)
+        keyring = keyring_of(data_dir())
+        store = EventStore(database, keyring)
         reader = Tail(
             database,
+            keyring,
             view.selection,
-            await _place_before(database, view.since),
-            show=partial(_print, view, await EventStore(database).log_id()),
+            await _place_before(database, store, view.since),
+            show=partial(_print, view, await store.log_id()),
             note=_note,
             is_wanted=is_read,
             limit=view.limit,
@@ -100,9 +104,9 @@ async def _watch(url: str, view: _View) -> None:
         await database.close()
 
 
-async def _place_before(database: Database, since: Point | None) -> Position:
+async def _place_before(database: Database, store: EventStore, since: Point | None) -> Position:
     if since is None:
-        return await EventStore(database).head()
+        return await store.head()
     return Position(await first_from(database, since) - 1)
 
 

@@ -31,11 +31,12 @@ from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 from chaching.cli.verify_export import verify_export
 from chaching.domain.ids import Mode
-from chaching.eventstore.store import EventStore
+from chaching.eventstore.statements import statement
 from chaching.local.errors import LocalError
 from chaching.local.places import PRIVATE_FILE_MODE, data_dir
 from chaching.local.signing import SETTING, known_signing_key
 
+_LOG_ID: Final = statement("chaching.eventstore", "log_id")
 EVIDENCE_FAILURES: Final = (AuditRefused, NotANote, TreeBroken)
 POINTS: Final = Points(bare="seconds")
 NO_KEY: Final = f"no signing key is known here: set {SETTING}, or run next to `make run`"
@@ -180,7 +181,8 @@ async def _newest(url: str) -> SignedCheckpoint:
 
 async def _origin(url: str) -> str:
     async with opened(url) as database:
-        return origin_of(await EventStore(database).log_id())
+        [row] = await database.fetch(_LOG_ID)
+        return origin_of(row["log_id"])
 
 
 async def _verdict(

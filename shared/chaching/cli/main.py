@@ -10,6 +10,7 @@ import msgspec
 
 from chaching.broker.errors import BrokerUnavailable
 from chaching.cli.audit import audit
+from chaching.cli.audit_erasure import erase, rewrap
 from chaching.cli.audit_replay import replay as audit_replay
 from chaching.cli.completion import completion
 from chaching.cli.events import events
@@ -19,7 +20,10 @@ from chaching.cli.output import FORMATS, say
 from chaching.cli.parked import parked
 from chaching.cli.projection import projection
 from chaching.cli.replay import replay
+from chaching.domain.customer import NoSuchCustomer
 from chaching.eventstore.api_keys import KeyRefused
+from chaching.eventstore.erasing import ErasureRefused
+from chaching.eventstore.errors import WrongMasterKey
 from chaching.eventstore.selection import LogUnreadable
 from chaching.local.errors import DATABASE_FAILURES, LocalError
 from chaching.local.places import data_dir
@@ -30,7 +34,15 @@ from chaching.subscriber.parked import ParkedRefused
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
-FAILURES: Final = (*EVIDENCE_FAILURES, *DATABASE_FAILURES)
+REFUSALS: Final = (
+    ErasureRefused,
+    KeyRefused,
+    LogUnreadable,
+    NoSuchCustomer,
+    ParkedRefused,
+    WrongMasterKey,
+)
+FAILURES: Final = (*REFUSALS, *EVIDENCE_FAILURES, *DATABASE_FAILURES)
 PORTS: Final = click.IntRange(min=1, max=65535)
 
 
@@ -42,21 +54,14 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"chaching: {error.format_message()}", err=True)
+        lines = (line.strip() for line in error.format_message().splitlines())
+        click.echo(f"chaching: {' '.join(lines)}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (
-        LocalError,
-        KeyRefused,
-        LogUnreadable,
-        ParkedRefused,
-        BrokerUnavailable,
-        OSError,
-        *FAILURES,
-    ) as error:
+    except (LocalError, BrokerUnavailable, OSError, *FAILURES) as error:
         click.echo(f"chaching: {error}", err=True)
         sys.exit(1)
 
@@ -112,7 +117,7 @@ def migrate_command() -> None:
     asyncio.run(migrate(url))
 
 
-for auditing in (audit_replay, *EVIDENCE):
+for auditing in (audit_replay, erase, rewrap, *EVIDENCE):
     audit.add_command(auditing)
 for command in (audit, completion, events, keys, parked, projection, replay):
     chaching.add_command(command)

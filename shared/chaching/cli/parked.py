@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from chaching.cli.options import broker_url
-from chaching.cli.output import FORMATS, instant, table
+from chaching.cli.output import FORMATS, instant, printable, table
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode
 from chaching.envelope import Position
 from chaching.local.places import data_dir
@@ -79,8 +79,14 @@ def list_command(queue: str, form: str) -> None:
 def show(position: int, queue: str, form: str) -> None:
     """Show the parked event at a position, with its error and its personal data."""
     [event] = chosen(asyncio.run(parked_events(queue)), position, None)
-    text = msgspec.json.encode(shown(event))
-    click.echo(text if form == "json" else msgspec.json.format(text, indent=2))
+    found = shown(event)
+    if form == "json":
+        click.echo(msgspec.json.encode(found))
+        return
+    event = {name: told for name, told in msgspec.structs.asdict(found).items() if name != "detail"}
+    click.echo(msgspec.json.format(msgspec.json.encode(event), indent=2))
+    for line in (found.detail or "").splitlines():
+        click.echo(printable(line))
 
 
 @parked.command("replay")
@@ -107,9 +113,9 @@ def discard(
     """Give parked events up: the subscriber is told to pass over them for good."""
     if not everything and position is None and customer is None:
         raise click.UsageError("say which: --position, --customer or --all")
-    if not yes:
-        count = len(chosen(asyncio.run(parked_events(queue)), position, customer))
-        click.confirm(f"discard {events_of(count)} of {queue} for good?", abort=True, err=True)
+    if not yes and (found := chosen(asyncio.run(parked_events(queue)), position, customer)):
+        asked = f"discard {events_of(len(found))} of {queue} for good?"
+        click.confirm(asked, abort=True, err=True)
     events = asyncio.run(give_back(queue, "discard", position, customer))
     told(events, f"of {queue} will be passed over", form)
 

@@ -20,6 +20,8 @@ AGO_MAX_S: Final = 100 * 365 * 24 * 3600
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 _NUMBER: Final = re.compile(r"(?P<kind>position:|@|)(?P<number>[0-9]{1,19})")
+# as seconds before September 2001, so far likelier a position
+_SMALL: Final = re.compile(r"[0-9]{1,9}")
 _AGO: Final = re.compile(r"(?P<count>[0-9]{1,10})(?P<unit>[smhdw])")
 _Instant: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -27,7 +29,8 @@ _Instant: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 class Points:
     """Reads position:17, @1735786800 (unix seconds) and RFC 3339, as the callback of an option.
 
-    A bare number is a position or unix seconds; 10m, 2h, 3d may stand for how long ago.
+    A bare number is a position or unix seconds, then refused where it looks like a position; 10m,
+    2h, 3d may stand for how long ago.
     """
 
     def __init__(self, *, bare: Literal["position", "seconds"], ago: bool = False) -> None:
@@ -47,6 +50,10 @@ class Points:
         """Return the position or the instant that a text means."""
         if text is None:
             return None
+        if not self._bare_is_position and _SMALL.fullmatch(text):
+            raise click.BadParameter(
+                f"{text!r} would be unix seconds before 2001: write position:{text}, or @{text}"
+            )
         found = self._read(text)
         if found is None:
             raise click.BadParameter(f"{text!r} is none of: {self.forms}")

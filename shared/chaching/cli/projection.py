@@ -14,6 +14,7 @@ from chaching.cli.output import FORMATS, printable_json
 from chaching.comparison.expected import Differing
 from chaching.comparison.folding import Difference
 from chaching.comparison.ranges import NAMED_MAX_DIFFERENCES, Progress, compare_all
+from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
 
 WORKERS_MAX: Final = 64
@@ -41,7 +42,7 @@ def verify(workers: int, form: str, *, show_values: bool) -> None:
 
     The states that stand beside the events are compared as well. Writes may go on meanwhile.
     """
-    last_told_s = 0.0
+    last_told_s = time.monotonic()
 
     def told(progress: Progress) -> None:
         nonlocal last_told_s
@@ -49,8 +50,10 @@ def verify(workers: int, form: str, *, show_values: bool) -> None:
             last_told_s = now_s
             click.echo(summary(progress), err=True)
 
-    url = database_url(data_dir())
-    progress = asyncio.run(compare_all(url, workers=workers, with_values=show_values, told=told))
+    url, keyring = database_url(data_dir()), keyring_of(data_dir())
+    progress = asyncio.run(
+        compare_all(url, keyring, workers=workers, with_values=show_values, told=told)
+    )
     if form == "json":
         click.echo(msgspec.json.encode(report(progress, workers)))
     else:

@@ -28,6 +28,7 @@ from chaching.eventstore.selection import expect_readable
 from chaching.eventstore.store import EventStore
 from chaching.following.replay import GIVE_UP_AFTER_S, Order, Replay, Stopped
 from chaching.local.errors import LocalError
+from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
 from chaching.runtime.lifecycle import run_command
 
@@ -145,8 +146,9 @@ class _Run:
         await database.open()
         try:
             await expect_readable(database)
-            order = await _order(database, self._wish)
-            self._replay = Replay(database, self._amqp_url, order)
+            keyring = keyring_of(data_dir())
+            order = await _order(database, EventStore(database, keyring), self._wish)
+            self._replay = Replay(database, keyring, self._amqp_url, order)
             self._started_at = time.monotonic()
             async with _shown(self._replay, self._started_at):
                 await self._replay.run()
@@ -203,9 +205,9 @@ class _Run:
         return shlex.join(words)
 
 
-async def _order(database: Database, wish: _Wish) -> Order:
+async def _order(database: Database, store: EventStore, wish: _Wish) -> Order:
     """Return the positions that a wish means in the log as it is now."""
-    head = await EventStore(database).head()
+    head = await store.head()
     first = await first_from(database, wish.first)
     last = head if wish.last is None else await last_before(database, wish.last)
     if first > head + 1 or last > head:

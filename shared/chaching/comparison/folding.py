@@ -6,6 +6,10 @@ version up to the checkpoint, or at a later one, which is then folded too, from 
 compared. A row therefore never counts as different for being newer, and always for being wrong. A
 customer that is parked may stand behind; that is a difference, and told as what it is.
 
+An erasure blanks what is read from then on, also of events long before it. So where a customer's
+events were read blank, what was folded before is blanked too, and a row that has yet to apply the
+erasure is not compared: once the checkpoint has passed it, it is.
+
 Beside each event but the first stands the customer after it. It must be what the fold of the deltas
 is at that version. The fold goes on from the deltas alone, whatever the states say.
 """
@@ -20,7 +24,7 @@ import msgspec
 from chaching import envelope
 from chaching.comparison.expected import CustomerRow, Differing, differences, expected_row
 from chaching.domain.changes import changes_between
-from chaching.domain.customer import Customer, CustomerCreated, evolve
+from chaching.domain.customer import Customer, CustomerCreated, Personal, evolve
 from chaching.domain.ids import AccountId, CustomerId, Mode, mode_of
 from chaching.envelope import (
     NO_VERSION,
@@ -32,6 +36,7 @@ from chaching.envelope import (
     Version,
 )
 from chaching.eventstore.database import Database, Row
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore, key_columns
@@ -85,22 +90,28 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Folded(msgspec.Struct):
-    """A customer so far; ``broken`` once its events cannot be folded any more."""
+    """A customer so far; ``broken`` once its events cannot be folded any more.
+
+    ``blank``: its events were read without personal values.
+    """
 
     key: StreamKey
     state: Customer | None = None
     version: Version = NO_VERSION
     position: Position = START
     broken: bool = False
+    blank: bool = False
 
 
 class RangeComparison:
     """Compares one range; ``checkpoint`` was read before. Use it once."""
 
-    def __init__(self, database: Database, checkpoint: Position, *, with_values: bool) -> None:
+    def __init__(
+        self, database: Database, keyring: Keyring, checkpoint: Position, *, with_values: bool
+    ) -> None:
         self._database = database
-        self._store = EventStore(database)
-        self._past = PastEvents(database)
+        self._store = EventStore(database, keyring)
+        self._past = PastEvents(database, keyring)
         self._checkpoint = checkpoint
         self._with_values = with_values
         self._differences: list[Difference] = []
@@ -131,6 +142,8 @@ class RangeComparison:
         self._events += 1
         if folded.broken:
             return
+        if recorded.erased and not folded.blank:
+            _blank(folded)
         try:
             folded.state = _evolved(folded, recorded)
             [beside] = envelope.decode_customers([recorded])
@@ -170,6 +183,8 @@ class RangeComparison:
             await self._fold_on(folded, found.version)
         if folded.state is None or folded.broken:
             return
+        if folded.blank and not folded.state.erased:
+            return  # the row has yet to apply the erasure
         expected = expected_row(folded.state, folded.version, folded.position)
         differing = differences(expected, found)
         if differing:
@@ -210,6 +225,12 @@ class RangeComparison:
         )
 
 
+def _blank(folded: _Folded) -> None:
+    folded.blank = True
+    if folded.state is not None:
+        folded.state = msgspec.structs.replace(folded.state, personal=Personal())
+
+
 def _evolved(folded: _Folded, recorded: RecordedEvent) -> Customer:
     if recorded.version != folded.version + 1:
         raise Undecodable(f"it follows version {folded.version}")
@@ -222,11 +243,11 @@ def _evolved(folded: _Folded, recorded: RecordedEvent) -> Customer:
 def _between_states(folded: Customer, beside: Customer) -> list[Differing]:
     plain = (
         Differing(name, getattr(folded, name), getattr(beside, name))
-        for name in ("id", "livemode", "created", "updated", "deleted")
+        for name in ("id", "livemode", "created", "updated", "deleted", "erased")
     )
     values = changes_between(
-        msgspec.structs.replace(folded, deleted=False),
-        msgspec.structs.replace(beside, deleted=False),
+        msgspec.structs.replace(folded, deleted=False, erased=False),
+        msgspec.structs.replace(beside, deleted=False, erased=False),
     )
     return [
         *(one for one in plain if one.expected != one.found),

@@ -22,8 +22,10 @@ from chaching.comparison.folding import Compared, Difference, Range, RangeCompar
 from chaching.domain.ids import AccountId, CustomerId, mode_of
 from chaching.envelope import Position, Version
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Row
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
+from chaching.eventstore.store import EventStore
 
 RANGE_EVENTS: Final = 20_000
 ROWS_MAX_CUSTOMERS: Final = 2_000
@@ -63,8 +65,8 @@ class Progress(msgspec.Struct, kw_only=True):
 class _Ranges:
     """Cuts the log, from the first id to the last, into ranges of some thousand events."""
 
-    def __init__(self, database: Database) -> None:
-        self._past = PastEvents(database)
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._past = PastEvents(database, keyring)
         self._after: CustomerId | None = FIRST_ID
         self._turn = asyncio.Lock()
 
@@ -80,6 +82,7 @@ class _Ranges:
 
 async def compare_all(
     database_url: str,
+    keyring: Keyring,
     *,
     workers: int,
     with_values: bool = False,
@@ -91,9 +94,11 @@ async def compare_all(
 
     Raises:
         Unavailable: the database does not answer.
+        WrongMasterKey: the database needs another one.
     """
     started_s = time.monotonic()
     async with _opened(database_url) as database:
+        await EventStore(database, keyring).check_master_key()
         [row] = await database.fetch(_APPLIED)
         progress = Progress(position=Position(row["position"]))
 
@@ -102,9 +107,11 @@ async def compare_all(
             progress.elapsed_s = time.monotonic() - started_s
             told(progress)
 
-        compare = partial(compare_range, database_url, progress.position, with_values=with_values)
+        compare = partial(
+            compare_range, database_url, keyring, progress.position, with_values=with_values
+        )
         with _executor(workers) as executor:
-            ranges = _Ranges(database)
+            ranges = _Ranges(database, keyring)
             await _all(
                 _tell_rows_of_nobody(database, tell),
                 *(_work(ranges, compare, executor, tell) for _ in range(workers)),
@@ -113,11 +120,16 @@ async def compare_all(
 
 
 async def compare_range(
-    database_url: str, checkpoint: Position, wanted: Range, *, with_values: bool
+    database_url: str,
+    keyring: Keyring,
+    checkpoint: Position,
+    wanted: Range,
+    *,
+    with_values: bool,
 ) -> Compared:
     """Compare one range through sessions of its own; raises Unavailable."""
     async with _opened(database_url) as database:
-        comparison = RangeComparison(database, checkpoint, with_values=with_values)
+        comparison = RangeComparison(database, keyring, checkpoint, with_values=with_values)
         return await comparison.compare(wanted)
 
 

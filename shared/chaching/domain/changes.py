@@ -20,6 +20,7 @@ from chaching.domain.customer import (
     Customer,
     CustomerCreated,
     CustomerDeleted,
+    CustomerErased,
     CustomerUpdated,
     Event,
     Personal,
@@ -29,7 +30,10 @@ from chaching.domain.values import Address, InvoiceSettings
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One leaf before and after; the values are JSON, null where there was or is none."""
+    """One leaf before and after; the values are JSON, null where there was or is none.
+
+    Both are null when the customer was erased since: that it changed is known, and to what is not.
+    """
 
     attribute: str
     old: Any
@@ -37,6 +41,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DELETED: Final = Change(attribute="deleted", old=None, new=True)
+_ERASED: Final = Change(attribute="erased", old=None, new=True)
 # what the API calls by another name than the state
 _NAMES: Final = {
     "ip_address": "tax.ip_address",
@@ -60,6 +65,8 @@ def changes_of(event: Event) -> list[Change]:
             return _sorted(_of_delta(event.commercial), _of_delta(event.personal))
         case CustomerDeleted():
             return [_DELETED]
+        case CustomerErased():
+            return [_ERASED]
         case _:
             assert_never(event)
 
@@ -68,14 +75,21 @@ def changes_between(before: Customer | None, after: Customer | None) -> list[Cha
     """Return in what a customer differs from itself at an earlier time, None: it was not there."""
     if after is None:
         return []
-    deleted = [_DELETED] if after.deleted and not (before and before.deleted) else []
+    ends = iter(_ends_of(before, after))
     if before is None:
-        return _sorted(_of_new(after.commercial), _of_new(after.personal), iter(deleted))
+        return _sorted(_of_new(after.commercial), _of_new(after.personal), ends)
     return _sorted(
         _of_delta(difference(before.commercial, after.commercial)),
         _of_delta(difference(before.personal, after.personal)),
-        iter(deleted),
+        ends,
     )
+
+
+def _ends_of(before: Customer | None, after: Customer) -> list[Change]:
+    """Return by what a customer ended since: an erasure says that it is deleted, too."""
+    if after.erased:
+        return [] if before is not None and before.erased else [_ERASED]
+    return [_DELETED] if after.deleted and not (before and before.deleted) else []
 
 
 def _sorted(*found: Iterator[Change]) -> list[Change]:
@@ -96,7 +110,11 @@ def _of_new(values: Commercial | Personal) -> Iterator[Change]:
 
 def _of_delta(delta: Delta) -> Iterator[Change]:
     for name, new in delta.changes.items():
-        yield from _leaves(_NAMES.get(name, name), delta.previous.get(name), new)
+        path, old = _NAMES.get(name, name), delta.previous.get(name)
+        if old == new:  # in no delta, unless its values are gone since
+            yield Change(attribute=path, old=None, new=None)
+        else:
+            yield from _leaves(path, old, new)
 
 
 def _leaves(path: str, old: Any, new: Any) -> Iterator[Change]:

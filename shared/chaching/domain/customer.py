@@ -26,6 +26,7 @@ from chaching.domain.values import (
     Address,
     AddressChange,
     Details,
+    ErasureReason,
     InvoiceSettings,
     InvoiceSettingsChange,
     ReconciliationMode,
@@ -69,7 +70,15 @@ class DeleteCustomer(Value, frozen=True, kw_only=True):
     at: int
 
 
-Command: TypeAlias = CreateCustomer | UpdateCustomer | DeleteCustomer
+class EraseCustomer(Value, frozen=True, kw_only=True):
+    """Forget the person for good and delete the customer, at ``at`` (unix seconds)."""
+
+    id: CustomerId
+    at: int
+    reason: ErasureReason | None = None
+
+
+Command: TypeAlias = CreateCustomer | UpdateCustomer | DeleteCustomer | EraseCustomer
 
 # --- State --------------------------------------------------------------------------------------
 
@@ -113,6 +122,7 @@ class Customer(Value, frozen=True, kw_only=True):
     created: int
     updated: int | None = None
     deleted: bool = False
+    erased: bool = False
     commercial: Commercial
     personal: Personal = Personal()
 
@@ -144,7 +154,14 @@ class CustomerDeleted(Value, frozen=True, kw_only=True):
     deleted_at: int
 
 
-Event: TypeAlias = CustomerCreated | CustomerUpdated | CustomerDeleted
+class CustomerErased(Value, frozen=True, kw_only=True):
+    """All personal values there ever were are gone since ``erased_at`` (unix seconds)."""
+
+    erased_at: int
+    reason: ErasureReason | None = None
+
+
+Event: TypeAlias = CustomerCreated | CustomerUpdated | CustomerDeleted | CustomerErased
 
 # --- Rejections ---------------------------------------------------------------------------------
 
@@ -255,6 +272,8 @@ def decide(command: Command, state: Customer | None) -> Event | None:
         case DeleteCustomer():
             _living(command.id, state)
             return CustomerDeleted(deleted_at=command.at)
+        case EraseCustomer():
+            return _erase(command, state)
         case _:
             assert_never(command)
 
@@ -263,20 +282,18 @@ def _create(command: CreateCustomer, state: Customer | None) -> CustomerCreated:
     if state is not None:
         raise CustomerExists
     details = command.details
-    commercial, personal = _with_details(
-        Commercial(invoice_prefix=command.invoice_prefix), Personal(), details
-    )
     return CustomerCreated(
         id=command.id,
         livemode=command.livemode,
         created=command.at,
-        commercial=commercial,
-        personal=personal,
+        commercial=_commercial(Commercial(invoice_prefix=command.invoice_prefix), details),
+        personal=_personal(Personal(), details),
     )
 
 
 def _update(command: UpdateCustomer, customer: Customer) -> CustomerUpdated | None:
-    commercial, personal = _with_details(customer.commercial, customer.personal, command.details)
+    commercial = _commercial(customer.commercial, command.details)
+    personal = _personal(customer.personal, command.details)
     event = CustomerUpdated(
         updated=command.at,
         commercial=difference(customer.commercial, commercial),
@@ -285,16 +302,18 @@ def _update(command: UpdateCustomer, customer: Customer) -> CustomerUpdated | No
     return event if event.commercial or event.personal else None
 
 
+def _erase(command: EraseCustomer, state: Customer | None) -> CustomerErased | None:
+    if state is None:
+        raise NoSuchCustomer(command.id)
+    if state.erased:
+        return None
+    return CustomerErased(erased_at=command.at, reason=command.reason)
+
+
 def _living(customer_id: CustomerId, state: Customer | None) -> Customer:
     if state is None or state.deleted:
         raise NoSuchCustomer(customer_id)
     return state
-
-
-def _with_details(
-    commercial: Commercial, personal: Personal, details: Details
-) -> tuple[Commercial, Personal]:
-    return _commercial(commercial, details), _personal(personal, details)
 
 
 def _commercial(old: Commercial, details: Details) -> Commercial:
@@ -463,6 +482,9 @@ def evolve(state: Customer | None, event: Event) -> Customer:
         case CustomerDeleted():
             assert state is not None  # noqa: S101 - the store's versions forbid it
             return msgspec.structs.replace(state, deleted=True)
+        case CustomerErased():
+            assert state is not None  # noqa: S101 - the store's versions forbid it
+            return msgspec.structs.replace(state, deleted=True, erased=True, personal=Personal())
         case _:
             assert_never(event)
 

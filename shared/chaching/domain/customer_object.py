@@ -88,11 +88,12 @@ class CustomerObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeletedCustomerObject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left to see of a deleted customer."""
+    """What is left to see of a deleted customer; ``erased`` when its values are gone for good."""
 
     id: CustomerId
     object: str = "customer"
     deleted: bool = True
+    erased: bool | UnsetType = UNSET
 
 
 VISIBLE_ATTRIBUTES: Final = frozenset(CustomerObject.__struct_fields__)
@@ -102,9 +103,16 @@ _encode = msgspec.json.Encoder().encode
 
 def render(customer: Customer) -> bytes:
     """Return the JSON of a customer as a retrieve answers it: the object or the deleted stub."""
+    if customer.erased:
+        return render_erased(customer.id)
     if customer.deleted:
         return _encode(DeletedCustomerObject(id=customer.id))
     return _encode(customer_object(customer))
+
+
+def render_erased(customer_id: CustomerId) -> bytes:
+    """Return the JSON that answers everything that is asked of an erased customer."""
+    return _encode(DeletedCustomerObject(id=customer_id, erased=True))
 
 
 def customer_object(customer: Customer) -> CustomerObject:

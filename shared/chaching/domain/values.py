@@ -15,6 +15,10 @@ TaxExempt: TypeAlias = Literal["none", "exempt", "reverse"]
 ReconciliationMode: TypeAlias = Literal["automatic", "manual", "merchant_default"]
 AmountTaxDisplay: TypeAlias = Literal["exclude_tax", "include_inclusive_tax"]
 ValidateLocation: TypeAlias = Literal["auto", "deferred", "immediately"]
+# a closed list: words of one's own would be a place for what is to be forgotten
+ErasureReason: TypeAlias = Literal[
+    "consent_withdrawn", "legal_obligation", "objection", "request", "retention_ended"
+]
 TextChange: TypeAlias = str | None | UnsetType
 
 METADATA_KEYS_MAX: Final = 50

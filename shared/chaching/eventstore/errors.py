@@ -56,6 +56,17 @@ class Fenced(Exception):  # noqa: N818 - says what happened to the holder
     """Another process holds the lease now; this one must not move the checkpoint any more."""
 
 
+class WrongMasterKey(Exception):  # noqa: N818 - says what the key is
+    """MASTER_KEY lacks a key that values of this database are encrypted with."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)  # alone, so that it passes from one process to another
+
+    def __str__(self) -> str:
+        needed = f"which needs the key with the id {self.args[0]}"
+        return f"MASTER_KEY is not the one of this database, {needed}"
+
+
 DATA_SQLSTATES: Final = "22"
 CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,

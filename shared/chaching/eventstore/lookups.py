@@ -28,6 +28,7 @@ import msgspec
 from chaching.domain.ids import AccountId, EventId, told_by_event_id
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
@@ -84,8 +85,9 @@ class _Wanted(msgspec.Struct, frozen=True):
 class EventLookups:
     """Finds events in the log of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
         self._finds: Group[_Wanted, RecordedEvent | None] = Group(
             self._find_batch,
             batch_max=FINDS_BATCH_MAX_EVENTS,
@@ -151,7 +153,7 @@ class EventLookups:
         )
         found: list[RecordedEvent | None] = [None] * len(wanted)
         for row in rows:
-            found[row["item"] - 1] = recorded_event(row)
+            found[row["item"] - 1] = recorded_event(row, self._keyring)
         return found
 
     async def _walk_batch(self, walks: Sequence[EventWalk]) -> list[EventPage | Exception]:
@@ -176,7 +178,9 @@ class EventLookups:
         )
         met = [row["position"] for row in rows]
         rows = await self._database.fetch(_AT, *walk.whose, met[: walk.limit], PAGE_MAX_BYTES)
-        return EventPage(tuple([recorded_event(row) for row in rows]), len(met) > len(rows))
+        return EventPage(
+            tuple([recorded_event(row, self._keyring) for row in rows]), len(met) > len(rows)
+        )
 
     async def _sealed(self) -> Position:
         """Return up to where blocks are sealed, when what lies beyond can be looked at."""

@@ -15,6 +15,7 @@ import msgspec
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import (
     READ_BATCH_MAX_BYTES,
@@ -41,8 +42,9 @@ class Recorded(msgspec.Struct, frozen=True):
 class PastEvents:
     """Reads the log in one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
 
     async def read_newest_at(
         self, keys: Sequence[StreamKey], position: Position
@@ -55,7 +57,7 @@ class PastEvents:
             Unavailable: no answer in time.
         """
         rows = await self._database.fetch(_READ_NEWEST_AT, *key_columns(keys), position)
-        return [recorded_event(row) for row in rows]
+        return [recorded_event(row, self._keyring) for row in rows]
 
     async def newest_before(self, instant: datetime) -> Recorded:
         """Return where the log stood when everything before an instant was recorded, and not more.
@@ -116,7 +118,7 @@ class PastEvents:
         """
         place = (after.id, after.account, after.livemode, version)
         rows = await self._database.fetch(_READ_STREAMS, *place, last, limit, READ_BATCH_MAX_BYTES)
-        return [recorded_event(row) for row in rows]
+        return [recorded_event(row, self._keyring) for row in rows]
 
     async def stream_after(self, customer_id: CustomerId, events: int) -> CustomerId | None:
         """Return whose events stand so many after those of another id, None: there are fewer.

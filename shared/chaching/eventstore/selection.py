@@ -17,6 +17,7 @@ import msgspec
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import READ_BATCH_MAX_BYTES, recorded_event
 
@@ -68,6 +69,7 @@ async def expect_readable(database: Database) -> None:
 
 async def read_selected(
     database: Database,
+    keyring: Keyring,
     selection: Selection,
     after: Position,
     up_to: Position,
@@ -89,7 +91,7 @@ async def read_selected(
         *(after, last, limit, READ_BATCH_MAX_BYTES, types, selection.account, selection.livemode),
         *((selection.customer,) if by_customer else ()),
     )
-    events = [recorded_event(row) for row in rows]
+    events = [recorded_event(row, keyring) for row in rows]
     return Selected(events, events[-1].position if events else last)
 
 

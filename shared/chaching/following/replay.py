@@ -29,6 +29,7 @@ from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import Publisher, feeding
 from chaching.envelope import Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.selection import Selection, read_selected
 from chaching.eventstore.store import EventStore
@@ -63,9 +64,10 @@ class Replay:
     cancellation.
     """
 
-    def __init__(self, database: Database, amqp_url: str, order: Order) -> None:
+    def __init__(self, database: Database, keyring: Keyring, amqp_url: str, order: Order) -> None:
         self.order = order
         self._database = database
+        self._store = EventStore(database, keyring)
         self._amqp_url = amqp_url
         self._publisher: Publisher | None = None
         # of the attempts before this one
@@ -142,10 +144,14 @@ class Replay:
             self._publisher = None
 
     async def _publish(self, publisher: Publisher) -> None:
-        log_id = await EventStore(self._database).log_id()
+        log_id = await self._store.log_id()
         while self._read_up_to < self.order.last:
             selected = await read_selected(
-                self._database, self.order.selection, self._read_up_to, self.order.last
+                self._database,
+                self._store.keyring,
+                self.order.selection,
+                self._read_up_to,
+                self.order.last,
             )
             messages, broken = _decoded(selected.events)
             if messages:

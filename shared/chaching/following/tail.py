@@ -16,6 +16,7 @@ from typing import Final
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.doorbell import Listener, listening
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.selection import SELECTED_BATCH_MAX_EVENTS, Selection, read_selected
 from chaching.eventstore.store import EventStore
@@ -34,6 +35,7 @@ class Tail:
     def __init__(
         self,
         database: Database,
+        keyring: Keyring,
         selection: Selection,
         after: Position,
         *,
@@ -43,7 +45,7 @@ class Tail:
         limit: int | None = None,
     ) -> None:
         self._database = database
-        self._store = EventStore(database)
+        self._store = EventStore(database, keyring)
         self._selection = selection
         self._at = after
         self._show = show
@@ -65,7 +67,9 @@ class Tail:
         has_grown = self._at < head
         while self._at < head and not self._is_done:
             limit = min(SELECTED_BATCH_MAX_EVENTS, self._left or SELECTED_BATCH_MAX_EVENTS)
-            selected = await read_selected(self._database, self._selection, self._at, head, limit)
+            selected = await read_selected(
+                self._database, self._store.keyring, self._selection, self._at, head, limit
+            )
             if selected.events:
                 self._show(selected.events)
             self._at = selected.reached

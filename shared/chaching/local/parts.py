@@ -24,7 +24,7 @@ READY_LIMIT_S = 60.0
 READY_PROBE_LIMIT_S = 2.0
 READY_REQUEST = "GET /readyz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
 # set by the supervisor alone; a process gets just what it needs
-ADDRESSES = ("DATABASE_URL", "AMQP_URL", "HOST", "PORT", "AUDIT_SIGNING_KEY")
+ADDRESSES = ("DATABASE_URL", "MASTER_KEY", "AMQP_URL", "HOST", "PORT", "AUDIT_SIGNING_KEY")
 
 
 class Part(Protocol):

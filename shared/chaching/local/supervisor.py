@@ -31,6 +31,8 @@ import msgspec
 from chaching.eventstore.api_keys import create_key
 from chaching.local.errors import DATABASE_FAILURES, LocalError, reason_of
 from chaching.local.fetching import try_lock
+from chaching.local.master_key import VARIABLE as MASTER_KEY
+from chaching.local.master_key import make_master_key
 from chaching.local.parts import Part, ServiceProcess, keep
 from chaching.local.places import PRIVATE_FILE_MODE, make_data_dir
 from chaching.local.ports import LOOPBACK, bind_error
@@ -92,6 +94,7 @@ class LocalRun:
         self._say = say
         self._parts: list[Part] = []
         self._serving = asyncio.Event()
+        self._master_key = make_master_key(settings.data_dir)
         self._state = RunState(
             data_dir=str(settings.data_dir),
             supervisor=Mark.of("supervisor", os.getpid()),
@@ -134,7 +137,7 @@ class LocalRun:
         gateway = ServiceProcess(
             "gateway",
             ["chaching_api", "gateway"],
-            addresses={"DATABASE_URL": database_url, **addresses},
+            addresses={"DATABASE_URL": database_url, MASTER_KEY: self._master_key, **addresses},
             log=self._log("gateway"),
             ready_at=(settings.reached_at, settings.port),
         )
@@ -168,7 +171,7 @@ class LocalRun:
         if amqp_url is not None:
             parts.insert(0, ("relay", ["chaching_api", "relay"], urls[RELAY_ROLE]))
         for name, module, database_url in parts:
-            addresses = {"DATABASE_URL": database_url, **broker}
+            addresses = {"DATABASE_URL": database_url, MASTER_KEY: self._master_key, **broker}
             log = self._log(name)
             await self._bring_up(ServiceProcess(name, module, addresses=addresses, log=log))
         self._record(broker=amqp_url)

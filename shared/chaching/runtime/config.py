@@ -17,9 +17,13 @@ import msgspec
 DatabaseUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^postgres(ql)?://")]
 AmqpUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^amqps?://")]
 PublicUrl: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]*[^\s?#/]$")]
+MasterKeys: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=(,[A-Za-z0-9+/]{43}=)*$")
+]
 SigningSeed: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 PerSecond: TypeAlias = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
+Patience: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2_592_000)]
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -31,6 +35,8 @@ _AMOUNTS: Final = "a whole number from 1 to 1000000"
 WANTED: Final = {
     "DATABASE_URL": "the log's PostgreSQL, as in postgresql://user@host/name",
     "AMQP_URL": "the broker, as in amqp://user@host/",
+    "MASTER_KEY": "what personal values are encrypted with: 32 random bytes in base64, as "
+    "`openssl rand -base64 32` makes them, with commas between several",
     "HOST": "the address to listen on",
     "PORT": "the port to listen on, from 1 to 65535",
     "PUBLIC_URL": "where callers reach the gateway, as in https://host, without a slash at its end",
@@ -39,6 +45,7 @@ WANTED: Final = {
     "RATE_LIMIT_SEARCH_PER_S": f"searches a second of one key, {_RATES}",
     "RATE_LIMIT_WRITES_PER_S": f"writes a second of one key, {_RATES}",
     "RATE_LIMIT_CONCURRENT": f"requests of one key under way at a time, {_AMOUNTS}",
+    "PURGE_AFTER_S": "seconds until the broker forgets an erased customer, from 0 to 2592000",
     "AUDIT_SIGNING_KEY": "32 random bytes in Base64, as `openssl rand -base64 32` prints them",
     "LOG_LEVEL": "the least severe line to write: debug, info, warning, error or critical",
 }
@@ -52,6 +59,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     database_url: DatabaseUrl
+    master_key: MasterKeys
     host: str = "127.0.0.1"
     port: Port = 8000
     public_url: PublicUrl | None = None
@@ -68,6 +76,8 @@ class RelayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: DatabaseUrl
     amqp_url: AmqpUrl
+    master_key: MasterKeys
+    purge_after_s: Patience = 3_600.0
     log_level: LogLevel = "info"
 
 
@@ -75,6 +85,7 @@ class ProjectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the projector must be told; without a broker it follows the log by itself."""
 
     database_url: DatabaseUrl
+    master_key: MasterKeys
     amqp_url: AmqpUrl | None = None
     log_level: LogLevel = "info"
 

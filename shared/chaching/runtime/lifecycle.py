@@ -58,12 +58,19 @@ class BackOff:
         self._next_s = self._first_s
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``main`` until it returns or a signal stops it; ends the process with 1 on a crash."""
+def run(
+    main: Callable[[], Coroutine[Any, Any, None]], *, refused: tuple[type[Exception], ...] = ()
+) -> None:
+    """Run ``main`` until it returns or a signal stops it; ends the process with 1 on a crash.
+
+    What is ``refused`` (a setting that does not fit) is told in one line on stderr.
+    """
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_until_signalled(main))
-    except Exception:  # noqa: BLE001 - the supervisor of all loops
+    except Exception as error:  # noqa: BLE001 - the supervisor of all loops
+        if causes := [cause for cause in leaves(error) if isinstance(cause, refused)]:
+            sys.exit(f"chaching: {causes[0]}")
         logger().critical("process_crashed", exc_info=True)
         sys.exit(1)
 

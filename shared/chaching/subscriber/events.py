@@ -139,10 +139,15 @@ class CustomerDeleted(CustomerEvent, frozen=True, kw_only=True):
     """A customer was deleted; ``customer`` is how it stood before."""
 
 
+class CustomerErased(CustomerEvent, frozen=True, kw_only=True):
+    """A person was forgotten: keep nothing of theirs. ``customer`` has no personal values left."""
+
+
 EVENT_TYPES: Final[Mapping[str, type[CustomerEvent]]] = {
     "customer.created": CustomerCreated,
     "customer.updated": CustomerUpdated,
     "customer.deleted": CustomerDeleted,
+    "customer.erased": CustomerErased,
 }
 
 

@@ -142,15 +142,22 @@ class Handling:
 
     async def _together(self, messages: Sequence[Received]) -> None:
         began = _now()
+        failure: HandlerFailed | Undecodable | None = None
         try:
             events = [event_of(message) for message in messages if self._wanted.has(message)]
             await self._commit(self._step(messages), events)
         except (HandlerFailed, Undecodable) as error:
-            self._pace.took(len(messages), _now() - began)
-            self._tell("step_failed", messages[0], events=len(messages), reason=str(error))
+            failure = error
+        self._pace.took(len(messages), _now() - began)
+        # outside of the except block, else every later traceback would begin with this one
+        if failure is not None:
+            logger().warning(
+                "step_failed",
+                from_position=messages[0].position,
+                to_position=messages[-1].position,
+                reason=str(failure),
+            )
             await self._one_by_one(messages)
-        else:
-            self._pace.took(len(messages), _now() - began)
 
     async def _one_by_one(self, messages: Sequence[Received]) -> None:
         run: list[Received] = []

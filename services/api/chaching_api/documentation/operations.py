@@ -14,11 +14,20 @@ import msgspec
 from chaching_api import event_parameters, parameters, proof_parameters
 from chaching_api.documentation.assets import ASSETS
 from chaching_api.documentation.expanded import component
+from chaching_api.documentation.operation_examples import (
+    CUSTOMER,
+    DELETED,
+    DIFF,
+    ENTRY,
+    EVENT,
+    NESTED,
+    PLAIN,
+    UPDATE,
+)
 from chaching_api.documentation.schemas import Schema
 from chaching_api.event_parameters import EVENT_ID_PATTERN
 from chaching_api.parameter_tables import Table
 from chaching_api.parameters import CUSTOMER_ID_PATTERN
-from chaching_api.requests import OWN_VERSION
 
 Method: TypeAlias = Literal["get", "post", "delete"]
 
@@ -78,118 +87,6 @@ def _page(path: str, name: str, summary: str, description: str, content_type: st
     )
 
 
-_PLAIN: Final = {
-    "name": "Jane Doe",
-    "email": "jane.doe@example.com",
-    "phone": "+123456789",
-    "description": "Premium plan customer",
-}
-_NESTED: Final = {
-    "name": "Jane Doe",
-    "email": "jane.doe@example.com",
-    "address": {"line1": "123 Main St", "city": "New York", "country": "US"},
-    "shipping": {
-        "name": "Jane Doe",
-        "address": {"line1": "123 Main St", "city": "New York", "country": "US"},
-    },
-    "metadata": {"plan": "premium"},
-    "preferred_locales": ["en", "fr-CA"],
-    "invoice_settings": {"custom_fields": [{"name": "PO", "value": "4711"}]},
-    "tax_id_data": [{"type": "eu_vat", "value": "DE123456789"}],
-}
-_UPDATE: Final = {
-    "name": "Jane Doe Updated",
-    "email": "jane.updated@example.com",
-    "phone": "+1987654321",
-    "metadata": {"plan": "premium"},
-    "address": {"line1": "123 Updated St", "city": "New York", "country": "US"},
-    "shipping": {
-        "name": "Jane Doe",
-        "address": {"line1": "123 Updated St", "city": "New York"},
-    },
-}
-
-_CUSTOMER: Final[Mapping[str, object]] = {
-    "id": "cus_NffrFeUfNV2Hib",
-    "object": "customer",
-    "address": None,
-    "balance": 0,
-    "created": 1680893993,
-    "currency": None,
-    "default_source": None,
-    "delinquent": False,
-    "description": None,
-    "discount": None,
-    "email": "jennyrosen@example.com",
-    "invoice_prefix": "0759376C",
-    "invoice_settings": {
-        "custom_fields": None,
-        "default_payment_method": None,
-        "footer": None,
-        "rendering_options": None,
-    },
-    "livemode": False,
-    "metadata": {},
-    "name": "Jenny Rosen",
-    "next_invoice_sequence": 1,
-    "phone": None,
-    "preferred_locales": [],
-    "shipping": None,
-    "tax_exempt": "none",
-    "test_clock": None,
-}
-_DELETED: Final[Mapping[str, object]] = {
-    "id": "cus_NffrFeUfNV2Hib",
-    "object": "customer",
-    "deleted": True,
-}
-_EVENT: Final[Mapping[str, object]] = {
-    "id": "evt_NffrFeUfNV2HibLkdIwHu2",
-    "object": "event",
-    "api_version": OWN_VERSION,
-    "created": 1680894120,
-    "data": {
-        "object": {**_CUSTOMER, "name": "Jenny Rosen-Smith", "updated": 1680894120},
-        "previous_attributes": {"name": "Jenny Rosen"},
-    },
-    "livemode": False,
-    "pending_webhooks": 0,
-    "request": {"id": "req_8Kk1vXhRZn4TqB", "idempotency_key": None},
-    "type": "customer.updated",
-}
-
-_CHANGE: Final = {"attribute": "name", "old": "Jenny Rosen", "new": "Jenny Doe"}
-_ENTRY: Final[Mapping[str, object]] = {
-    "id": "evt_0UqJH4d8m2XbQz",
-    "object": "history_entry",
-    "changes": [_CHANGE],
-    "customer": "cus_NffrFeUfNV2Hib",
-    "livemode": False,
-    "position": 17,
-    "time": "2026-03-03T12:00:00.123456Z",
-    "type": "customer.updated",
-    "version": 2,
-    "who": {
-        "client_address": "192.0.2.1",
-        "key_id": "key_0UqJ9sB41mKcR7",
-        "key_kind": "secret",
-        "key_name": "the billing job",
-    },
-    "why": {
-        "idempotency_key": None,
-        "reason": "ticket 4711",
-        "request_id": "req_0UqJH4d7fT1nLw",
-    },
-}
-_DIFF: Final[Mapping[str, object]] = {
-    "object": "customer_diff",
-    "changes": [_CHANGE],
-    "customer": "cus_NffrFeUfNV2Hib",
-    "from": {"position": 12, "time": "2026-03-01T09:30:00.000001Z", "version": 1},
-    "livemode": False,
-    "to": {"position": 17, "time": "2026-03-03T12:00:00.123456Z", "version": 2},
-}
-
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         method="post",
@@ -205,9 +102,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             "shipping": {"required": ["address", "name"]},
             "shipping.address": {"minProperties": 1},
         },
-        examples={"A customer": _PLAIN, "With address, shipping and more": _NESTED},
+        examples={"A customer": PLAIN, "With address, shipping and more": NESTED},
         answers=component("Customer"),
-        answer_example=_CUSTOMER,
+        answer_example=CUSTOMER,
         sometimes=("Idempotent-Replayed", "Original-Request"),
         errors=(*REFUSED, 409),
     ),
@@ -223,7 +120,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path_parameters={"customer": CUSTOMER_PATH},
         query=parameters.RETRIEVE,
         answers={"anyOf": [component("Customer"), component("DeletedCustomer")]},
-        answer_example=_CUSTOMER,
+        answer_example=CUSTOMER,
         sometimes=("Chaching-As-Of",),
         errors=REFUSED_WITH_ID,
     ),
@@ -241,7 +138,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("CustomerHistory"),
         answer_example={
             "object": "list",
-            "data": [_ENTRY],
+            "data": [ENTRY],
             "has_more": False,
             "url": "/v1/customers/cus_NffrFeUfNV2Hib/history",
         },
@@ -259,7 +156,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path_parameters={"customer": CUSTOMER_PATH},
         query=event_parameters.DIFF,
         answers=component("CustomerDiff"),
-        answer_example=_DIFF,
+        answer_example=DIFF,
         errors=REFUSED_WITH_ID,
     ),
     Operation(
@@ -274,9 +171,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         right="customers:write",
         path_parameters={"customer": CUSTOMER_PATH},
         body=parameters.UPDATE[TEST_MODE],
-        examples={"Several fields": _UPDATE, "Unset a field": {"phone": ""}},
+        examples={"Several fields": UPDATE, "Unset a field": {"phone": ""}},
         answers=component("Customer"),
-        answer_example=_CUSTOMER,
+        answer_example=CUSTOMER,
         sometimes=("Idempotent-Replayed", "Original-Request"),
         errors=(*REFUSED_WITH_ID, 409),
     ),
@@ -292,7 +189,28 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path_parameters={"customer": CUSTOMER_PATH},
         query=parameters.DELETE,
         answers=component("DeletedCustomer"),
-        answer_example=_DELETED,
+        answer_example=DELETED,
+        errors=(*REFUSED_WITH_ID, 409),
+    ),
+    Operation(
+        method="post",
+        path="/v1/customers/{customer}/erase",
+        name="erase_customer",
+        group="Customers",
+        summary="Erase a customer",
+        description="Forgets the person for good: destroys the key that every personal value of "
+        "the customer was stored with, in its present and in all its history, and deletes the "
+        "customer if it is not. It cannot be undone. From then on a retrieve, and every request "
+        "that is repeated with its `Idempotency-Key`, answers the stub that this answers. "
+        "Subscribers are told by `customer.erased`. An erased customer can be erased again; "
+        "nothing happens.",
+        right="erase",
+        path_parameters={"customer": CUSTOMER_PATH},
+        body=parameters.ERASE,
+        examples={"With a reason": {"reason": "request"}},
+        answers=component("DeletedCustomer"),
+        answer_example={**DELETED, "erased": True},
+        sometimes=("Idempotent-Replayed", "Original-Request"),
         errors=(*REFUSED_WITH_ID, 409),
     ),
     Operation(
@@ -311,7 +229,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("CustomerList"),
         answer_example={
             "object": "list",
-            "data": [_CUSTOMER],
+            "data": [CUSTOMER],
             "has_more": False,
             "url": "/v1/customers",
         },
@@ -333,7 +251,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("CustomerSearchResult"),
         answer_example={
             "object": "search_result",
-            "data": [_CUSTOMER],
+            "data": [CUSTOMER],
             "has_more": False,
             "next_page": None,
             "url": "/v1/customers/search",
@@ -356,7 +274,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answers=component("EventList"),
         answer_example={
             "object": "list",
-            "data": [_EVENT],
+            "data": [EVENT],
             "has_more": False,
             "url": "/v1/events",
         },
@@ -373,7 +291,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path_parameters={"event": EVENT_PATH},
         query=event_parameters.EVENT_RETRIEVE,
         answers=component("Event"),
-        answer_example=_EVENT,
+        answer_example=EVENT,
         errors=REFUSED_WITH_ID,
     ),
     Operation(

@@ -141,6 +141,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "counts as 1, what is above 100 as 100.",
     "list_customers/test_clock": "Only customers on this test clock. Customers on a clock are "
     "listed only when it is named.",
+    "erase_customer/reason": "Why the person is forgotten. It stays in the history.",
     "search_customers/query": "The search: clauses such as `email:'x@y.z'`, `name~'jan'`, "
     "`created>1680893993` or `metadata['plan']:'pro'`, up to ten, joined by all `AND` or all "
     "`OR`; `-` before a clause negates it.",
@@ -261,6 +262,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "DeletedCustomer.id": "The customer's id.",
     "DeletedCustomer.object": "The kind of the object: always `customer`.",
     "DeletedCustomer.deleted": "Always true.",
+    "DeletedCustomer.erased": "True when the personal values are gone for good, absent otherwise.",
     "Error": "The envelope of every error.",
     "Error.error": "What went wrong.",
     "ErrorFields": "What went wrong; a key with nothing to say is absent.",
@@ -282,7 +284,8 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "Event.request": "The request that caused the event.",
     "Event.type": "What happened.",
     "EventData": "The customer with and before an event.",
-    "EventData.object": "The customer as it stood after the event; when it was deleted, as it was.",
+    "EventData.object": "The customer as it stood after the event; when it was deleted, as it was; "
+    "once it was erased, without personal values.",
     "EventData.previous_attributes": "Only of `customer.updated`: the old values of what changed; "
     "of objects only the keys that did, and null for a key of metadata that is new.",
     "EventRequest": "The request that caused an event.",
@@ -294,6 +297,8 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "HistoryEntry.changes": "What changed, leaf by leaf, in the order of their names. A creation "
     "tells every value from null.",
     "HistoryEntry.customer": "The customer's id.",
+    "HistoryEntry.erased": "True when the customer was erased since, absent otherwise: personal "
+    "values are gone, a change of one has null for both.",
     "HistoryEntry.livemode": "True in live mode, false in test mode.",
     "HistoryEntry.position": "The event's place in the whole log.",
     "HistoryEntry.time": "When the event was recorded, to the microsecond, by the database's "

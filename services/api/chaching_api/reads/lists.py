@@ -32,8 +32,9 @@ import msgspec
 
 from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Position, Undecodable, customer_after
+from chaching.envelope import Position, StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
+from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
@@ -67,8 +68,9 @@ class _Asked(msgspec.Struct, frozen=True):
 class Lists:
     """Answers lists from one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
         self._tails: Group[AccountMode, Tail] = Group(
             self._read_tails,
             batch_max=TAILS_BATCH_MAX_LISTS,
@@ -114,8 +116,9 @@ class Lists:
         for number, row in enumerate(rows, start=1):
             if row["stream"] is None:
                 continue
+            key = StreamKey(*whose, CustomerId(row["stream"]))
             try:
-                customers[CustomerId(row["stream"])] = _customer(row)
+                customers[key.id] = self._customer(row, key)
             except Undecodable:
                 unseen_events += 1
             if number % DECODED_AT_ONCE_MAX_EVENTS == 0:
@@ -125,6 +128,13 @@ class Lists:
             unseen_events=unseen_events,
             applied=Position(rows[0]["checkpoint"]),
         )
+
+    def _customer(self, row: Row, key: StreamKey) -> Customer:
+        payload, state = row["payload"], row["state"]
+        if payload is None and state is None:
+            raise Undecodable("the tail's bytes are used up")
+        texts = self._keyring.opened(key, row["version"], payload or "", state, row["data_key"])
+        return customer_after(row["type"], row["schema_version"], *texts)
 
     async def _read_pages(self, asked: Sequence[_Asked]) -> Sequence[Page | Exception]:
         return [await _or_late(self._read_page(one)) for one in asked]
@@ -155,10 +165,3 @@ async def _or_late(answer: Awaitable[T]) -> T | OutOfTime:
         return await answer
     except OutOfTime as late:
         return late
-
-
-def _customer(row: Row) -> Customer:
-    _, _, _, event_type, schema_version, payload, state = row
-    if payload is None and state is None:
-        raise Undecodable("the tail's bytes are used up")
-    return customer_after(event_type, schema_version, payload or "", state)

@@ -14,7 +14,8 @@ from typing import Final
 from chaching.domain.customer_object import render
 from chaching.envelope import StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.errors import Unavailable, WrongMasterKey
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
 
@@ -26,8 +27,9 @@ _RETRIEVE: Final = statement("chaching_api.reads", "retrieve")
 class Retrieve:
     """Answers retrieves from one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
+        self._keyring = keyring
         self._group: Group[StreamKey, bytes | None] = Group(
             self._retrieve_batch,
             in_flight_max=RETRIEVES_IN_FLIGHT_MAX,
@@ -54,15 +56,16 @@ class Retrieve:
         )
         answers: list[bytes | None | Exception] = [None] * len(keys)
         for row in rows:
-            answers[row["item"] - 1] = _answer(row)
+            item: int = row["item"] - 1
+            answers[item] = self._answer(row, keys[item])
         return answers
 
-
-def _answer(row: Row) -> bytes | None | Exception:
-    _, body, event_type, schema_version, payload, state = row
-    if event_type is None:
-        return None if body is None else str(body).encode()
-    try:
-        return render(customer_after(event_type, schema_version, payload, state))
-    except Undecodable as error:
-        return error
+    def _answer(self, row: Row, key: StreamKey) -> bytes | None | Exception:
+        _, body, version, event_type, schema_version, payload, state, data_key = row
+        if event_type is None:
+            return None if body is None else str(body).encode()
+        try:
+            texts = self._keyring.opened(key, version, payload or "", state, data_key)
+            return render(customer_after(event_type, schema_version, *texts))
+        except (Undecodable, WrongMasterKey) as error:
+            return error

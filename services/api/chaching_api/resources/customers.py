@@ -1,4 +1,4 @@
-"""``/v1/customers``: create, update, retrieve (also as of a moment of the past), delete."""
+"""``/v1/customers``: create, update, retrieve (also as of a past moment), delete, erase."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chaching.domain.customer import (
     Command,
     CreateCustomer,
     DeleteCustomer,
+    EraseCustomer,
     InvoicePrefixTaken,
     NoSuchCustomer,
     UpdateCustomer,
@@ -25,6 +26,7 @@ from chaching.eventstore.store import EventStore
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
+from chaching_api.errors import NotErasable
 from chaching_api.execute import Asked, Executed, Executor
 from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
@@ -37,6 +39,7 @@ from chaching_api.resources.missing import missing, missing_beside, other_mode
 
 READ: Final = "customers:read"
 WRITE: Final = "customers:write"
+ERASE: Final = "erase"
 PREFIX_DRAWS_MAX: Final = 3
 
 
@@ -55,6 +58,7 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
             web.get("/v1/customers/{customer}", bounded(self.retrieve), allow_head=False),
             web.post("/v1/customers/{customer}", bounded(self.update)),
             web.delete("/v1/customers/{customer}", bounded(self.delete)),
+            web.post("/v1/customers/{customer}/erase", bounded(self.erase)),
         ]
 
     async def create(self, request: web.Request) -> bytes | Answer:
@@ -92,6 +96,15 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         customer_id = customer_id_of(request)
         return _answer(await self._execute(call, DeleteCustomer(id=customer_id, at=call.at)))
 
+    async def erase(self, request: web.Request) -> bytes | Answer:
+        call = await read_call(request, self.authenticator, ERASE)
+        reason = parameters.read_erase(call.tree)
+        customer_id = customer_id_of(request)
+        if await self.store.has_plain_events(call.stream(customer_id)):
+            raise NotErasable
+        command = EraseCustomer(id=customer_id, at=call.at, reason=reason)
+        return _answer(await self._execute(call, command))
+
     async def _create(self, call: Call, given: CreateInput) -> Executed:
         wanted = given.details.invoice_prefix
         for draw in range(PREFIX_DRAWS_MAX):
@@ -110,7 +123,10 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         raise AssertionError("unreachable")
 
     async def _execute(
-        self, call: Call, command: UpdateCustomer | DeleteCustomer, expand: Sequence[str] = ()
+        self,
+        call: Call,
+        command: UpdateCustomer | DeleteCustomer | EraseCustomer,
+        expand: Sequence[str] = (),
     ) -> Executed:
         try:
             return await self.executor.execute(_asked(call, command, expand))

@@ -3,10 +3,12 @@
 --   $4 text[] streams that the ids tell or nulls, $5 integer[] versions likewise
 -- result: item bigint (from 1), position bigint, account text, livemode boolean, stream text,
 --   version integer, previous_position bigint, event_id text, type text, schema_version smallint,
---   payload json, state json, metadata json, recorded_at timestamptz; no row for an unknown id
+--   payload json, state json, metadata json, recorded_at timestamptz,
+--   data_key bytea; no row for an unknown id
 -- note: OFFSET and LIMIT keep account and mode from leading a look over another index
 SELECT wanted.item, e.position, e.account, e.livemode, e.stream, e.version, e.previous_position,
-       e.event_id, e.type, e.schema_version, e.payload, e.state, e.metadata, e.recorded_at
+       e.event_id, e.type, e.schema_version, e.payload, e.state, e.metadata, e.recorded_at,
+       data_key.wrapped AS data_key
 FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::integer[])
      WITH ORDINALITY AS wanted (account, livemode, event_id, stream, version, item)
 CROSS JOIN LATERAL (
@@ -34,3 +36,9 @@ CROSS JOIN LATERAL (
     WHERE s.position = found.position
     LIMIT 1
 ) AS e
+LEFT JOIN LATERAL (
+    SELECT d.wrapped
+    FROM event_store.data_keys AS d
+    WHERE d.account = e.account AND d.livemode = e.livemode AND d.stream = e.stream
+    LIMIT 1
+) AS data_key ON true

@@ -1,9 +1,12 @@
 -- purpose: the log in order of position, after one, as far as a number of bytes goes
 -- parameters: $1 bigint after position, $2 bigint up to and with position, $3 bigint limit,
 --   $4 bigint bytes of payloads and states after which no further event is begun
--- result: the columns of event_store.events but invoice_prefix
-SELECT position, account, livemode, stream, version, previous_position, event_id, type,
-       schema_version, payload, state, metadata, recorded_at
+-- result: the columns of event_store.events but invoice_prefix, and data_key bytea
+-- note: LATERAL and LIMIT keep the keys a look-up by key, whatever the tables' sizes were at planning
+SELECT weighed.position, weighed.account, weighed.livemode, weighed.stream, weighed.version,
+       weighed.previous_position, weighed.event_id, weighed.type, weighed.schema_version,
+       weighed.payload, weighed.state, weighed.metadata, weighed.recorded_at,
+       data_key.wrapped AS data_key
 FROM (
     SELECT e.*,
            sum(octet_length(e.payload::text) + coalesce(octet_length(e.state::text), 0)) OVER (
@@ -18,5 +21,12 @@ FROM (
         LIMIT $3
     ) AS e
 ) AS weighed
-WHERE coalesce(bytes_before, 0) < $4
-ORDER BY position
+LEFT JOIN LATERAL (
+    SELECT d.wrapped
+    FROM event_store.data_keys AS d
+    WHERE d.account = weighed.account AND d.livemode = weighed.livemode
+      AND d.stream = weighed.stream
+    LIMIT 1
+) AS data_key ON true
+WHERE coalesce(weighed.bytes_before, 0) < $4
+ORDER BY weighed.position

@@ -1,10 +1,11 @@
 -- purpose: of each of some streams, the newest event that does not stand beyond a position
 -- parameters: $1 text[] accounts, $2 boolean[] livemodes, $3 text[] streams, $4 bigint position
--- result: the columns of event_store.events but invoice_prefix; none of a stream that began later
+-- result: the columns of event_store.events but invoice_prefix, and data_key bytea; none of a
+--   stream that began later
 -- note: a stream's positions grow with its versions, which have no gap, so the version is found by
 --   halving, however many events came since; LATERAL and LIMIT keep every step a look-up by key
 SELECT e.position, e.account, e.livemode, e.stream, e.version, e.previous_position, e.event_id,
-       e.type, e.schema_version, e.payload, e.state, e.metadata, e.recorded_at
+       e.type, e.schema_version, e.payload, e.state, e.metadata, e.recorded_at, data_key.wrapped AS data_key
 FROM unnest($1::text[], $2::boolean[], $3::text[]) AS wanted (account, livemode, stream)
 CROSS JOIN LATERAL (
     WITH RECURSIVE search (low, high) AS (
@@ -43,3 +44,9 @@ CROSS JOIN LATERAL (
       AND t.stream = wanted.stream AND t.version = found.version
     LIMIT 1
 ) AS e
+LEFT JOIN LATERAL (
+    SELECT d.wrapped
+    FROM event_store.data_keys AS d
+    WHERE d.account = e.account AND d.livemode = e.livemode AND d.stream = e.stream
+    LIMIT 1
+) AS data_key ON true

@@ -3,7 +3,7 @@
 --   $4 bigint bytes of payloads and states after which no further event is begun,
 --   $5 text[] types or null for all, $6 text account or null for all,
 --   $7 boolean livemode or null for both, $8 text customer id
--- result: the columns of event_store.events but invoice_prefix
+-- result: the columns of event_store.events but invoice_prefix, and data_key bytea
 WITH of_customer AS MATERIALIZED (
     SELECT e.position
     FROM event_store.events AS e
@@ -12,8 +12,10 @@ WITH of_customer AS MATERIALIZED (
       AND ($6::text IS NULL OR e.account = $6)
       AND ($7::boolean IS NULL OR e.livemode = $7)
 )
-SELECT position, account, livemode, stream, version, previous_position, event_id, type,
-       schema_version, payload, state, metadata, recorded_at
+SELECT weighed.position, weighed.account, weighed.livemode, weighed.stream, weighed.version,
+       weighed.previous_position, weighed.event_id, weighed.type, weighed.schema_version,
+       weighed.payload, weighed.state, weighed.metadata, weighed.recorded_at,
+       data_key.wrapped AS data_key
 FROM (
     SELECT e.*,
            sum(octet_length(e.payload::text) + coalesce(octet_length(e.state::text), 0)) OVER (
@@ -34,5 +36,12 @@ FROM (
         LIMIT 1
     ) AS e
 ) AS weighed
-WHERE coalesce(bytes_before, 0) < $4
-ORDER BY position
+LEFT JOIN LATERAL (
+    SELECT d.wrapped
+    FROM event_store.data_keys AS d
+    WHERE d.account = weighed.account AND d.livemode = weighed.livemode
+      AND d.stream = weighed.stream
+    LIMIT 1
+) AS data_key ON true
+WHERE coalesce(weighed.bytes_before, 0) < $4
+ORDER BY weighed.position

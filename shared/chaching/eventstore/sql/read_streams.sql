@@ -3,9 +3,11 @@
 -- parameters: $1 text stream, $2 text account, $3 boolean livemode, $4 integer version, all of the
 --   event after which, $5 text last stream, $6 bigint limit, $7 bigint bytes of payloads and
 --   states after which no further event is begun
--- result: the columns of event_store.events but invoice_prefix
-SELECT position, account, livemode, stream, version, previous_position, event_id, type,
-       schema_version, payload, state, metadata, recorded_at
+-- result: the columns of event_store.events but invoice_prefix, and data_key bytea
+SELECT weighed.position, weighed.account, weighed.livemode, weighed.stream, weighed.version,
+       weighed.previous_position, weighed.event_id, weighed.type, weighed.schema_version,
+       weighed.payload, weighed.state, weighed.metadata, weighed.recorded_at,
+       data_key.wrapped AS data_key
 FROM (
     SELECT e.*,
            sum(octet_length(e.payload::text) + coalesce(octet_length(e.state::text), 0)) OVER (
@@ -21,5 +23,12 @@ FROM (
         LIMIT $6
     ) AS e
 ) AS weighed
-WHERE coalesce(bytes_before, 0) < $7
-ORDER BY stream, account, livemode, version
+LEFT JOIN LATERAL (
+    SELECT d.wrapped
+    FROM event_store.data_keys AS d
+    WHERE d.account = weighed.account AND d.livemode = weighed.livemode
+      AND d.stream = weighed.stream
+    LIMIT 1
+) AS data_key ON true
+WHERE coalesce(weighed.bytes_before, 0) < $7
+ORDER BY weighed.stream, weighed.account, weighed.livemode, weighed.version

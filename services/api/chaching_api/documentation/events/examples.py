@@ -16,6 +16,7 @@ from chaching.domain.customer import (
     CreateCustomer,
     Customer,
     DeleteCustomer,
+    EraseCustomer,
     UpdateCustomer,
     decide,
     evolve,
@@ -40,6 +41,7 @@ TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CREATED: Final = 1680893993
 UPDATED: Final = 1680897600
 DELETED: Final = 1683500000
+ERASED: Final = 1686100000
 
 _CREATE: Final = CreateCustomer(
     id=CUSTOMER,
@@ -62,8 +64,15 @@ _UPDATE: Final = UpdateCustomer(
     ),
 )
 _DELETE: Final = DeleteCustomer(id=CUSTOMER, at=DELETED)
+_ASKED: Final = "request"
+_ERASE: Final = EraseCustomer(id=CUSTOMER, at=ERASED, reason=_ASKED)
 # each command with the event's position: other customers' events stand between them
-_LIFE: Final[tuple[tuple[Command, int], ...]] = ((_CREATE, 41), (_UPDATE, 57), (_DELETE, 60))
+_LIFE: Final[tuple[tuple[Command, int], ...]] = (
+    (_CREATE, 41),
+    (_UPDATE, 57),
+    (_DELETE, 60),
+    (_ERASE, 72),
+)
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):

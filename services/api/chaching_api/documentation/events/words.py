@@ -47,10 +47,19 @@ ENTRIES: Final[Mapping[str, MessageEntry]] = {
         description="`object` is the customer as it was when it was deleted. Its id is never "
         "given again.",
     ),
+    "customer.erased": MessageEntry(
+        title="Customer erased",
+        summary="A person was forgotten for good.",
+        description="All personal values of the customer are gone, from its whole history; "
+        "`object` shows what is left. Forget what you have of this customer. A customer that was "
+        "not deleted before is deleted by it. Messages about it that come again later are without "
+        "those values, too.",
+    ),
 }
 
 _BODY: Final[Mapping[str, str]] = {
-    "object": "The customer after the event, with all its keys; with `customer.deleted` as it was.",
+    "object": "The customer after the event, with all its keys; with `customer.deleted` as it was, "
+    "with `customer.erased` without personal values.",
     "attached": "What the API shows of the customer only when `expand[]` names it.",
 }
 _PREVIOUS: Final = "The old values of the leaves of this object that changed."

@@ -1,7 +1,7 @@
 """The row of a customer, as a message says it.
 
 The object's bytes go into the row as they came; a few columns are read out of them for searching.
-Of a deleted customer only the stub is left.
+Of a deleted or an erased customer only the stub is left.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from chaching.broker.messages import EventMessage
-from chaching.domain.customer_object import DeletedCustomerObject
+from chaching.domain.customer_object import DeletedCustomerObject, render_erased
 from chaching.envelope import Position, StreamKey, Undecodable, Version
-from chaching.public_event import CUSTOMER_DELETED
+from chaching.public_event import CUSTOMER_DELETED, CUSTOMER_ERASED
 
 NOTHING_ATTACHED: Final = "{}"
 INT64_MAX: Final = 2**63 - 1
@@ -61,8 +61,11 @@ def row_of(message: EventMessage) -> CustomerRow:
         raise Undecodable(f"the object of a message is broken: {error}") from error
     if abs(columns.created) > INT64_MAX:
         raise Undecodable("the object of a message was created out of all time")
+    if message.type == CUSTOMER_ERASED:
+        return _stub_row(message, columns, render_erased(message.key.id))
     if message.type == CUSTOMER_DELETED:
-        return _stub_row(message, columns)
+        stub = _encode(DeletedCustomerObject(id=message.key.id))
+        return _stub_row(message, columns, stub)
     return CustomerRow(
         key=message.key,
         version=message.version,
@@ -78,7 +81,7 @@ def row_of(message: EventMessage) -> CustomerRow:
     )
 
 
-def _stub_row(message: EventMessage, columns: _Columns) -> CustomerRow:
+def _stub_row(message: EventMessage, columns: _Columns, stub: bytes) -> CustomerRow:
     return CustomerRow(
         key=message.key,
         version=message.version,
@@ -86,7 +89,7 @@ def _stub_row(message: EventMessage, columns: _Columns) -> CustomerRow:
         created=columns.created,
         deleted=True,
         test_clock=columns.test_clock,
-        body=_encode(DeletedCustomerObject(id=message.key.id)).decode(),
+        body=stub.decode(),
     )
 
 

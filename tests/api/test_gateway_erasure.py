@@ -1,0 +1,305 @@
+"""An erased customer: who may erase, what is answered from then on, and what stays in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from http import HTTPMethod
+
+import msgspec
+import pytest
+from tests.api.auditing import as_of, auditor_of, diff, entries
+from tests.support.gateways import ACCOUNT, CUSTOMERS, Answer, Client, gateway_on, store_key
+from tests.support.read_model import assert_read_model_is_the_fold
+from tests.support.searchable import Projector, assert_entries_are_of_the_rows, projecting
+
+from chaching.domain.customer import CustomerErased
+from chaching.domain.delta import Patch
+from chaching.domain.ids import AccountId, CustomerId
+from chaching.envelope import RecordedEvent, StreamKey, decode_event, decode_metadata
+from chaching.eventstore.database import Database
+from chaching.eventstore.store import EventStore
+
+ID = "cus_1"
+KEY = StreamKey(AccountId(ACCOUNT), False, CustomerId(ID))
+STUB = {"id": ID, "object": "customer", "deleted": True, "erased": True}
+ERASER = "sk_test_eraser"
+ERASING = "rk_test_erasing"
+ORDINARY = "sk_test_ordinary"
+OTHER_ACCOUNTS = "sk_test_otheraccount"
+LIVE = "sk_live_eraser"
+UPDATES = 30
+
+
+@pytest.fixture
+async def eraser(client: Client, database_url: str) -> Client:
+    """A client whose secret key was given the right to erase."""
+    rights = ("customers:read", "customers:write", "erase")
+    return client.having(await store_key(database_url, ERASER, rights=rights))
+
+
+async def erase(client: Client, customer_id: str = ID, form: str = "", **headers: str) -> Answer:
+    path = f"{CUSTOMERS}/{customer_id}/erase"
+    return await client.send(HTTPMethod.POST, path, form, headers=headers)
+
+
+async def history(store: EventStore) -> list[RecordedEvent]:
+    return await store.read_stream(KEY)
+
+
+async def data_key(database: Database) -> tuple[bytes, bool]:
+    """Return what is stored as the customer's data key, and whether it counts as erased."""
+    [row] = await database.fetch(
+        "SELECT wrapped, erased_position IS NOT NULL FROM event_store.data_keys WHERE stream = $1",
+        ID,
+    )
+    return row[0], row[1]
+
+
+async def test_an_erased_customer_is_deleted_and_every_answer_is_the_stub(eraser: Client) -> None:
+    await eraser.create(f"id={ID}&name=Jane&email=jane@example.com")
+    erased = await erase(eraser)
+    assert (erased.status, erased.json) == (200, STUB)
+    assert (await eraser.retrieve(ID)).json == STUB
+    expanded = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}/{ID}?expand[]=tax_ids")
+    assert expanded.json == STUB
+    for answer in (await eraser.update(ID, "name=June"), await eraser.delete(ID)):
+        assert (answer.status, answer.error["code"]) == (404, "resource_missing")
+    listed = await eraser.send(HTTPMethod.GET, CUSTOMERS)
+    assert listed.json["data"] == []
+    assert (await eraser.create(f"id={ID}")).error["code"] == "resource_already_exists"
+
+
+async def test_a_deleted_customer_can_be_erased(eraser: Client) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    await eraser.delete(ID)
+    assert "erased" not in (await eraser.retrieve(ID)).json
+    assert (await erase(eraser)).json == STUB
+    assert (await eraser.retrieve(ID)).json == STUB
+
+
+async def test_a_second_erasure_answers_the_same_and_leaves_no_event(
+    eraser: Client, store: EventStore
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    first, second = await erase(eraser), await erase(eraser)
+    assert (first.status, first.body) == (second.status, second.body)
+    assert [event.type for event in await history(store)] == ["CustomerCreated", "CustomerErased"]
+
+
+async def test_the_history_still_lists_who_when_and_what_kind_of_change(
+    eraser: Client, store: EventStore
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane&balance=5&description=secret")
+    await eraser.update(ID, "email=jane@example.com&metadata[pet]=cat&balance=7")
+    before = await history(store)
+    await erase(eraser, form="reason=request")
+    after = await history(store)
+    assert [event.version for event in after] == [1, 2, 3]
+    assert [e.event_id for e in after[:2]] == [e.event_id for e in before]
+    assert [e.recorded_at for e in after[:2]] == [e.recorded_at for e in before]
+    for event in after:
+        assert decode_metadata(event).actor == "the secret key of a test"
+    created, updated, erased = [decode_event(event) for event in after]
+    assert msgspec.to_builtins(created)["commercial"]["balance"] == 5
+    assert "personal" not in msgspec.to_builtins(created)
+    blank: Patch = {"email": None, "metadata": {}}
+    assert msgspec.to_builtins(updated)["personal"] == {"changes": blank, "previous": blank}
+    assert msgspec.to_builtins(updated)["commercial"]["changes"] == {"balance": 7}
+    assert isinstance(erased, CustomerErased)
+    assert erased.reason == "request"
+
+
+async def test_looking_back_at_an_erased_customer_shows_what_happened_without_values(
+    eraser: Client, database_url: str
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane&balance=5")
+    await eraser.update(ID, "email=jane@example.com&metadata[pet]=cat&balance=7")
+    await erase(eraser, form="reason=request")
+    auditor = await auditor_of(eraser, database_url)
+    created, updated, erased = await entries(auditor, ID)
+    assert [entry["erased"] for entry in (created, updated, erased)] == [True] * 3
+    assert "name" not in [change["attribute"] for change in created["changes"]]
+    assert updated["changes"] == [
+        {"attribute": "balance", "old": 5, "new": 7},
+        {"attribute": "email", "old": None, "new": None},
+        {"attribute": "metadata", "old": None, "new": None},
+    ]
+    assert erased["changes"] == [{"attribute": "erased", "old": None, "new": True}]
+    assert (erased["type"], erased["why"]["reason"]) == ("customer.erased", "request")
+    then = (await as_of(auditor, ID, "version:2")).json
+    assert (then["name"], then["email"], then["metadata"], then["balance"]) == (None, None, {}, 7)
+    assert (await as_of(auditor, ID, "version:3")).json == STUB
+    between = (await diff(auditor, ID, "from=version:2&to=version:3")).json
+    assert between["changes"] == erased["changes"]
+
+
+async def test_the_data_key_is_destroyed_with_the_event_and_stays_so(
+    eraser: Client, database: Database
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    wrapped, is_erased = await data_key(database)
+    assert (len(wrapped), is_erased) == (64, False)
+    await erase(eraser)
+    assert await data_key(database) == (b"", True)
+    for change in (
+        "UPDATE event_store.data_keys SET wrapped = $1, erased_position = NULL",
+        "DELETE FROM event_store.data_keys WHERE wrapped <> $1",
+    ):
+        with pytest.raises(Exception, match="only wrapped anew or destroyed"):
+            await database.execute(change, wrapped)
+
+
+async def test_a_request_repeated_with_its_key_is_answered_with_the_stub(eraser: Client) -> None:
+    asked = {"Idempotency-Key": "a-create"}
+    form = f"id={ID}&name=Jane&expand[]=tax_ids"
+    first = await eraser.send(HTTPMethod.POST, CUSTOMERS, form, headers=asked)
+    repeated = await eraser.send(HTTPMethod.POST, CUSTOMERS, form, headers=asked)
+    assert first.body == repeated.body
+    await erase(eraser)
+    again = await eraser.send(HTTPMethod.POST, CUSTOMERS, form, headers=asked)
+    assert (again.status, again.json) == (200, STUB)
+    assert again.headers["Original-Request"] == first.headers["Request-Id"]
+    other = await eraser.send(HTTPMethod.POST, CUSTOMERS, "name=June", headers=asked)
+    assert other.error["type"] == "idempotency_error"
+
+
+async def test_an_erasure_is_repeated_with_its_key(eraser: Client, store: EventStore) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    key = {"Idempotency-Key": "an-erasure"}
+    first = await erase(eraser, **key)
+    again = await erase(eraser, **key)
+    assert first.body == again.body
+    assert again.headers["Original-Request"] == first.headers["Request-Id"]
+    nothing = await erase(eraser, **{"Idempotency-Key": "another"})
+    repeated = await erase(eraser, **{"Idempotency-Key": "another"})
+    assert repeated.headers["Original-Request"] == nothing.headers["Request-Id"]
+    assert repeated.json == STUB
+    assert len(await history(store)) == 2
+
+
+async def test_only_a_key_with_the_right_erases(
+    client: Client, database_url: str, store: EventStore
+) -> None:
+    await client.create(f"id={ID}&name=Jane")
+    for key, rights in (
+        (ORDINARY, ("customers:read", "customers:write", "events:read")),
+        (ERASING, ("erase",)),
+    ):
+        await store_key(database_url, key, rights=rights)
+    refused = await erase(client.having(ORDINARY))
+    assert (refused.status, refused.error["code"]) == (403, "more_permissions_required")
+    assert "'erase'" in refused.error["message"]
+    assert len(await history(store)) == 1
+    assert (await client.having(ERASING).retrieve(ID)).status == 403
+    assert (await erase(client.having(ERASING))).json == STUB
+
+
+async def test_another_account_and_another_mode_find_nobody_to_erase(
+    client: Client, database_url: str, store: EventStore
+) -> None:
+    await client.create(f"id={ID}&name=Jane")
+    await store_key(database_url, OTHER_ACCOUNTS, account="acct_other", rights=("*",))
+    await store_key(database_url, LIVE, rights=("*",))
+    for key in (OTHER_ACCOUNTS, LIVE):
+        answer = await erase(client.having(key))
+        assert (answer.status, answer.error["code"]) == (404, "resource_missing")
+    assert len(await history(store)) == 1
+    assert (await client.retrieve(ID)).json["name"] == "Jane"
+
+
+@pytest.mark.parametrize(
+    ("form", "param"), [("reason=because", "reason"), ("reason=", "reason"), ("name=J", "name")]
+)
+async def test_a_reason_is_one_of_a_list(eraser: Client, form: str, param: str) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    answer = await erase(eraser, form=form)
+    assert (answer.status, answer.error["param"]) == (400, param)
+    assert (await eraser.retrieve(ID)).json["name"] == "Jane"
+
+
+async def test_a_customer_with_values_from_before_they_were_encrypted_is_not_said_to_be_erased(
+    eraser: Client, database: Database, store: EventStore
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
+    await database.execute(
+        "UPDATE event_store.events SET payload = regexp_replace(payload::text, "
+        """'"personal":"[^"]*"', '"personal":{"name":"Jane"}')::json"""
+    )
+    assert (await eraser.retrieve(ID)).json["name"] == "Jane"
+    refused = await erase(eraser)
+    assert (refused.status, refused.error["code"]) == (409, "invalid_request")
+    assert "cannot be erased" in refused.error["message"]
+    assert len(await history(store)) == 1
+
+
+async def test_updates_and_an_erasure_on_two_gateways_leave_no_value_behind(
+    eraser: Client, database_url: str, store: EventStore, database: Database
+) -> None:
+    """Whoever loses the race is decided again: no event comes after the erasure."""
+    await eraser.create(f"id={ID}&name=Jane")
+    async with AsyncExitStack() as stack:
+        second = await stack.enter_async_context(gateway_on(database_url))
+        clients = (eraser, second.client.having(ERASER))
+        updates = [
+            asyncio.create_task(clients[n % 2].update(ID, f"metadata[k{n}]=v{n}"))
+            for n in range(UPDATES)
+        ]
+        await asyncio.sleep(0)
+        erasures = await asyncio.gather(*(erase(client) for client in clients))
+        answers = await asyncio.gather(*updates)
+    assert [answer.json for answer in erasures] == [STUB, STUB]
+    assert {answer.status for answer in answers} <= {200, 404}
+    events = await history(store)
+    assert events[-1].type == "CustomerErased"
+    assert [event.type for event in events].count("CustomerErased") == 1
+    assert len(events) == 2 + sum(answer.status == 200 for answer in answers)
+    assert await data_key(database) == (b"", True)
+
+
+async def test_the_read_model_and_the_entries_keep_nothing(
+    eraser: Client, database: Database, projector: Projector
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane&email=jane@example.com&metadata[pet]=cat")
+    await projector.project_rows()
+    await projector.entries.catch_up()
+    await erase(eraser, form="reason=objection")
+    await projector.project_rows()
+    await projector.entries.catch_up()
+    [row] = await database.fetch("SELECT c::text FROM read_model.customers AS c")
+    assert not any(value in row[0] for value in ("Jane", "jane@", "cat"))
+    assert '"erased":true' in row[0].replace('""', '"')
+    assert await database.fetch("SELECT FROM read_model.search_entries") == []
+    assert (await eraser.retrieve(ID)).json == STUB
+
+
+async def test_a_read_model_made_anew_from_the_log_has_the_same_rows(
+    eraser: Client,
+    database: Database,
+    database_url: str,
+    store: EventStore,
+    projector: Projector,
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane&shipping[name]=J&shipping[address][city]=X")
+    await eraser.update(
+        ID, "shipping=&tax_id_data[0][type]=eu_vat&tax_id_data[0][value]=DE123456789"
+    )
+    await eraser.create("id=cus_2&name=June")
+    await projector.project()
+    await erase(eraser)
+    await projector.project()
+    live = await all_rows(database)
+    await database.execute("DELETE FROM read_model.customers")
+    await database.execute("DELETE FROM read_model.search_entries")
+    await database.execute("UPDATE event_store.checkpoints SET position = 0")
+    async with projecting(database_url, store) as anew:
+        await anew.project()
+    assert await all_rows(database) == live
+    assert await assert_read_model_is_the_fold(database) == 2
+    assert await assert_entries_are_of_the_rows(database) == 1
+
+
+async def all_rows(database: Database) -> list[str]:
+    rows = await database.fetch("SELECT c::text FROM read_model.customers AS c ORDER BY id")
+    return [row[0] for row in rows]
