@@ -105,18 +105,15 @@ async def declared(
 
 
 async def read(
-    amqp_url: str, queue: str, count: int, *, limit_s: float = LIMIT_S, **arguments: Any
+    amqp_url: str, queue: str, count: int, **arguments: Any
 ) -> list[AbstractIncomingMessage]:
     """Consume and acknowledge so many messages of a queue or a stream.
 
     The broker may drop the last acknowledgements with the connection: they may come again.
-
-    Raises:
-        TimeoutError: fewer came within ``limit_s`` seconds.
     """
     coming: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     messages: list[AbstractIncomingMessage] = []
-    async with channel_of(amqp_url) as channel, asyncio.timeout(limit_s):
+    async with channel_of(amqp_url) as channel, asyncio.timeout(LIMIT_S):
         source = await channel.get_queue(queue)
         await source.consume(coming.put, arguments=arguments)
         while len(messages) < count:
