@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
-from tests.eventstore.items import ACCOUNT, append_batch, columns, item
+from tests.eventstore.items import ACCOUNT, append_batch, commands, item
 
 from chaching.envelope import START
 from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
@@ -109,7 +109,7 @@ async def looks_up_by_key(session: Session, name: str) -> None:
     for sql in (LOAD_NEWEST, RETRIEVE):
         assert await rows_read(session, sql, *streams()) <= ROWS_A_KEY * BATCH, sql
     fresh = [item(f"cus_{name}{n}", prefix=f"{name}N{n}") for n in range(BATCH)]
-    assert await rows_read(session, APPEND, *columns(fresh)) <= ROWS_A_KEY * BATCH
+    assert await rows_read(session, APPEND, commands(*fresh)) <= ROWS_A_KEY * BATCH
 
 
 async def cache_plans(session: Session) -> None:
@@ -154,7 +154,7 @@ async def test_refusals_and_retries_are_looked_up_by_key_too(keyed: Database) ->
     batch = [*retried, *behind, *refused]
     async with keyed.session() as session:
         outcomes = await append_batch(session, *batch)
-        read = await rows_read(session, APPEND, *columns(batch))
+        read = await rows_read(session, APPEND, commands(*batch))
     assert [outcome.outcome for outcome in outcomes] == [
         *["appended"] * BATCH,
         *["conflict"] * BATCH,
