@@ -6,10 +6,18 @@ from typing import TypeVar
 import pytest
 from tests.databases import database, database_template, database_url, store
 from tests.servers import Servers
+from tests.support.brokers import bare_prefix, prefix
 
 from chaching.local.errors import LocalError
 
-__all__ = ["database", "database_template", "database_url", "store"]
+__all__ = [
+    "bare_prefix",
+    "database",
+    "database_template",
+    "database_url",
+    "prefix",
+    "store",
+]
 
 Answer = TypeVar("Answer")
 

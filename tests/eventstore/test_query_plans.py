@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pytest
 from tests.eventstore.items import ACCOUNT, append_batch, commands, item
 
 from chaching.envelope import START
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import READ_BATCH_MAX_BYTES, READ_BATCH_MAX_EVENTS
 from chaching_projector.projections.customers.writer import PACKAGE, SESSION_SETTINGS
 
 ROWS: Final = 20_000
-FILL_LIMIT_S: Final = 60.0
 BATCH: Final = 100
 ROWS_A_KEY: Final = 4
 LOOKED_PAST: Final = 4
@@ -52,32 +51,6 @@ READ_SO_FAR: Final = """
     FROM pg_stat_xact_user_tables
     WHERE relid IN ('event_store.events'::regclass, 'read_model.customers'::regclass)
 """
-
-
-@pytest.fixture
-async def keyed(database_url: str) -> AsyncGenerator[Database]:
-    """A database as the gateway opens it, with one session."""
-    database = Database(
-        database_url,
-        name="tests",
-        sessions_max=1,
-        settings=KEYED_LOOKUPS,
-        statement_timeout_s=FILL_LIMIT_S,
-    )
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def plain(database_url: str) -> AsyncGenerator[Database]:
-    """A database as those open it who read the log in order."""
-    database = Database(
-        database_url, name="tests", sessions_max=1, statement_timeout_s=FILL_LIMIT_S
-    )
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def fill(database: Database, *, after: int = 0, rows: int = ROWS, analyzed: bool) -> None:
