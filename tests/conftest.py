@@ -27,7 +27,7 @@ AMQP_INPUT = "chaching_amqp_url"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SERVERS] = Servers()
+    config.stash[SERVERS] = Servers(volatile=True)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
