@@ -6,10 +6,18 @@ from typing import TypeVar
 import pytest
 from tests.databases import database, database_template, database_url, store
 from tests.servers import Servers
+from tests.support.brokers import bare_prefix, prefix
 
 from chaching.local.errors import LocalError
 
-__all__ = ["database", "database_template", "database_url", "store"]
+__all__ = [
+    "bare_prefix",
+    "database",
+    "database_template",
+    "database_url",
+    "prefix",
+    "store",
+]
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +27,7 @@ AMQP_INPUT = "chaching_amqp_url"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SERVERS] = Servers()
+    config.stash[SERVERS] = Servers(volatile=True)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPMethod
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.support.gateways import (
@@ -21,6 +23,7 @@ from tests.support.gateways import (
 from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.envelope import START
+from chaching.eventstore import store
 from chaching.eventstore.api_keys import (
     create_key,
     list_keys,
@@ -29,6 +32,7 @@ from chaching.eventstore.api_keys import (
 )
 from chaching.eventstore.database import Database
 from chaching_api import authentication
+from chaching_api.reads import retrieve
 
 REVOKED_WITHIN_S = 5.0
 ASKED_BEFORE = 3
@@ -283,9 +287,7 @@ async def test_a_key_without_any_right_opens_nothing_not_even_the_lack_of_a_cust
 # --- Modes and accounts -------------------------------------------------------------------------
 
 
-async def test_an_object_of_the_other_mode_is_hinted_at(
-    gateway: Gateway, database_url: str
-) -> None:
+async def the_other_mode_is_hinted_at(gateway: Gateway, database_url: str) -> None:
     test, live = gateway.client, gateway.client.having(await store_key(database_url, LIVE))
     in_test = (await test.create()).json["id"]
     in_live = (await live.create()).json["id"]
@@ -309,9 +311,13 @@ async def test_an_object_of_the_other_mode_is_hinted_at(
     assert await gateway.store.head() == head
 
 
-async def test_another_account_sees_nothing_and_is_told_nothing(
+async def test_an_object_of_the_other_mode_is_hinted_at(
     gateway: Gateway, database_url: str
 ) -> None:
+    await the_other_mode_is_hinted_at(gateway, database_url)
+
+
+async def another_account_sees_nothing(gateway: Gateway, database_url: str) -> None:
     strangers = [
         gateway.client.having(await store_key(database_url, "sk_test_stranger", account="acct_2")),
         gateway.client.having(await store_key(database_url, LIVE, account="acct_2")),
@@ -333,3 +339,34 @@ async def test_another_account_sees_nothing_and_is_told_nothing(
     assert (theirs.status, theirs.json["name"]) == (200, "Theirs")
     await strangers[0].delete("cus_1")
     assert (await gateway.client.retrieve("cus_1")).body == created.body
+
+
+async def test_another_account_sees_nothing_and_is_told_nothing(
+    gateway: Gateway, database_url: str
+) -> None:
+    await another_account_sees_nothing(gateway, database_url)
+
+
+@pytest.mark.parametrize("module", [retrieve, store], ids=["retrieves", "commands"])
+@pytest.mark.parametrize(
+    ("condition", "check"),
+    [
+        ("e.account = wanted.account", another_account_sees_nothing),
+        ("e.livemode = wanted.livemode", the_other_mode_is_hinted_at),
+    ],
+    ids=["account", "mode"],
+)
+async def test_a_look_up_that_leaves_out_account_or_mode_is_found_out(
+    gateway: Gateway,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    condition: str,
+    check: Callable[[Gateway, str], Awaitable[None]],
+) -> None:
+    name = "_RETRIEVE" if module is retrieve else "_LOAD_NEWEST"
+    sql: str = vars(module)[name]
+    assert sql.count(condition) == 1
+    monkeypatch.setattr(module, name, sql.replace(condition, "true"))
+    with pytest.raises(AssertionError):
+        await check(gateway, database_url)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from http import HTTPMethod
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from tests.support.gateways import (
     CUSTOMERS,
@@ -19,15 +20,17 @@ from tests.support.gateways import (
     Gateway,
     connected,
     gateway_process,
+    serving,
     store_key,
 )
+from tests.support.keyrings import KEYRING
 from tests.support.running import running
 from tests.support.waiting import eventually
 from tests.support.withholding import wire_to
 
-from chaching.envelope import START
+from chaching.envelope import START, PendingEvent
 from chaching.eventstore.database import Database
-from chaching.eventstore.store import EventStore
+from chaching.eventstore.store import Appended, EventStore
 
 REQUESTS = 50
 KILLED = "the-key-of-a-request-whose-gateway-is-killed"
@@ -207,39 +210,51 @@ async def test_what_was_expanded_is_replayed_as_it_was(gateway: Gateway) -> None
     assert is_replay(await post(client, form, "k1"), first)
 
 
+async def many_at_once_have_one_effect_and_one_answer(
+    clients: list[Client], store: EventStore
+) -> None:
+    turns = itertools.cycle(clients)
+    creates = await asyncio.gather(*(post(next(turns), "name=Jane", "k1") for _ in range(REQUESTS)))
+    path = f"{CUSTOMERS}/{creates[0].json['id']}"
+    updates = await asyncio.gather(
+        *(post(next(turns), "balance=1", "k2", path) for _ in range(REQUESTS))
+    )
+    for answers in (creates, updates):
+        firsts = [answer for answer in answers if "Idempotent-Replayed" not in answer.headers]
+        assert [answer.status for answer in firsts] == [200]
+        assert all(is_replay(answer, firsts[0]) for answer in answers if answer is not firsts[0])
+    events = await store.read_all(START)
+    assert [event.type for event in events] == ["CustomerCreated", "CustomerUpdated"]
+
+
 async def test_many_at_once_on_two_gateways_have_one_effect_and_one_answer(
     database_url: str, store: EventStore, tmp_path: Path
 ) -> None:
     await store_key(database_url, KEY)
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                connected(
-                    (
-                        await stack.enter_async_context(
-                            gateway_process(database_url, tmp_path / f"{number}.log")
-                        )
-                    ).url
-                )
-            )
-            for number in range(2)
-        ]
-        creates = await asyncio.gather(
-            *(post(clients[n % 2], "name=Jane", "k1") for n in range(REQUESTS))
-        )
-        customer_id = creates[0].json["id"]
-        updates = await asyncio.gather(
-            *(
-                post(clients[n % 2], "balance=1", "k2", f"{CUSTOMERS}/{customer_id}")
-                for n in range(REQUESTS)
-            )
-        )
-    for answers in (creates, updates):
-        [first] = [answer for answer in answers if "Idempotent-Replayed" not in answer.headers]
-        assert first.status == 200
-        assert all(is_replay(answer, first) for answer in answers if answer is not first)
-    events = await store.read_all(START)
-    assert [event.type for event in events] == ["CustomerCreated", "CustomerUpdated"]
+    async with (
+        gateway_process(database_url, tmp_path / "1.log") as first,
+        gateway_process(database_url, tmp_path / "2.log") as second,
+        connected(first.url) as client,
+        connected(second.url) as other,
+    ):
+        await many_at_once_have_one_effect_and_one_answer([client, other], store)
+
+
+class ForgetfulStore(EventStore):
+    """Stores events and forgets what they were answered with."""
+
+    async def append(self, pending: PendingEvent) -> Appended:
+        return await super().append(msgspec.structs.replace(pending, kept=None))
+
+
+async def test_an_event_that_is_stored_without_its_answer_is_found_out(
+    database_url: str, database: Database
+) -> None:
+    await store_key(database_url, KEY)
+    store = ForgetfulStore(database, KEYRING)
+    async with serving(database, store) as client:
+        with pytest.raises(AssertionError):
+            await many_at_once_have_one_effect_and_one_answer([client], store)
 
 
 @pytest.mark.parametrize("request_form", ["name=Jane", "balance=7"], ids=["create", "update"])

@@ -13,6 +13,8 @@ from tests.databases import administer, url_of
 from tests.support.gateways import KEY, Answer, Client, gateway_on, store_key
 from tests.support.waiting import eventually
 
+from chaching.envelope import StreamKey
+from chaching.eventstore.store import Loaded
 from chaching.local.ports import LOOPBACK
 from chaching.local.postgres import PrivatePostgres
 from chaching.schema.migrations import migrate
@@ -94,6 +96,24 @@ async def test_while_postgresql_is_killed_the_answer_is_503_then_all_goes_on(
             await own_server.start()
         assert (await client.retrieve(kept.json["id"])).body == kept.body
         await recovers(client, kept.json["id"])
+
+
+async def lost(_key: StreamKey) -> Loaded:
+    raise ConnectionResetError
+
+
+async def test_an_outage_that_is_taken_for_a_fault_is_found_out(
+    own_server: PrivatePostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway_on(own_server.admin_url) as gateway:
+        kept = await gateway.client.create("name=Kept")
+        monkeypatch.setattr(gateway.store, "load", lost)
+        await own_server.kill()
+        try:
+            with pytest.raises(AssertionError):
+                await all_unavailable(gateway.client, kept.json["id"])
+        finally:
+            await own_server.start()
 
 
 async def test_while_postgresql_is_silent_the_answer_is_503_then_all_goes_on(

@@ -125,15 +125,19 @@ async def test_of_concurrent_claims_on_one_prefix_exactly_one_wins(
 async def test_of_concurrent_creates_with_one_id_exactly_one_wins(
     clients: list[Client], store: EventStore
 ) -> None:
+    others = [
+        asyncio.create_task(clients[n % 2].create(f"id=cus_other{n}")) for n in range(CREATES)
+    ]
     answers = await asyncio.gather(
         *(clients[n % 2].create(f"id=cus_1&name=n{n}") for n in range(CREATES))
     )
+    assert [answer.status for answer in await asyncio.gather(*others)] == [200] * CREATES
     [won] = [answer for answer in answers if answer.status == 200]
     for answer in answers:
         if answer is not won:
             assert (answer.status, answer.error["code"]) == (400, "resource_already_exists")
     assert (await clients[1].retrieve("cus_1")).body == won.body
-    assert len(await whole_log(store)) == 1
+    assert len(await whole_log(store)) == CREATES + 1
 
 
 async def test_what_one_gateway_wrote_the_other_shows_at_once(clients: list[Client]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -96,26 +95,31 @@ def answer_alone(stream: str, expected_version: int, kept: KeptAnswer) -> Pendin
     return PendingAnswer(key=key(stream), expected_version=Version(expected_version), kept=kept)
 
 
-def columns(items: Sequence[PendingEvent | PendingAnswer]) -> tuple[list[object], ...]:
-    """Return a batch as the arrays that the function takes."""
-    events = [i if isinstance(i, PendingEvent) else None for i in items]
+def commands(*items: PendingEvent | PendingAnswer) -> list[tuple[object, ...]]:
+    """Return a batch as the function takes it."""
+    return [_command(item) for item in items]
+
+
+def _command(item: PendingEvent | PendingAnswer) -> tuple[object, ...]:
+    event = item if isinstance(item, PendingEvent) else None
+    kept = item.kept
     return (
-        [i.key.account for i in items],
-        [i.key.livemode for i in items],
-        [i.key.id for i in items],
-        [i.expected_version for i in items],
-        [e and e.event_id for e in events],
-        [e and e.type for e in events],
-        [e and e.schema_version for e in events],
-        [e and e.payload for e in events],
-        [e and e.state for e in events],
-        [e and e.metadata for e in events],
-        [e and e.invoice_prefix for e in events],
-        [i.kept and i.kept.idempotency_key for i in items],
-        [i.kept and i.kept.fingerprint for i in items],
-        [i.kept and i.kept.request_id for i in items],
-        [i.kept and i.kept.answer.decode() for i in items],
-        [None for _ in items],
+        item.key.account,
+        item.key.livemode,
+        item.key.id,
+        item.expected_version,
+        event and event.event_id,
+        event and event.type,
+        event and event.schema_version,
+        event and event.payload,
+        event and event.state,
+        event and event.metadata,
+        event and event.invoice_prefix,
+        kept and kept.idempotency_key,
+        kept and kept.fingerprint,
+        kept and kept.request_id,
+        kept and kept.answer.decode(),
+        None,
     )
 
 
@@ -123,7 +127,7 @@ async def append_batch(
     database: Database | Session, *items: PendingEvent | PendingAnswer
 ) -> list[Outcome]:
     """Append items in one call; return what is said of each, in their order."""
-    rows = await database.fetch(APPEND, *columns(items))
+    rows = await database.fetch(APPEND, commands(*items))
     assert [row["item"] for row in rows] == list(range(1, len(items) + 1))
     names = ("outcome", "position", "version", "holder", "request_id", "answer")
     return [Outcome(*(row[name] for name in names)) for row in rows]

@@ -81,7 +81,7 @@ async def test_the_log_is_read_in_ranges(store: EventStore) -> None:
 # --- One item never fails its neighbours --------------------------------------------------------
 
 
-async def test_a_batch_answers_each_item_on_its_own(database: Database, store: EventStore) -> None:
+async def a_batch_answers_each_item_on_its_own(database: Database, store: EventStore) -> None:
     first = [item("cus_1", prefix="ACME"), item("cus_2")]
     assert await append_batch(database, *first) == [appended(1, 1), appended(2, 1)]
     outcomes = await append_batch(
@@ -104,6 +104,32 @@ async def test_a_batch_answers_each_item_on_its_own(database: Database, store: E
         appended(1, 1, "cus_1"),
     ]
     assert [e.key.id for e in await store.read_all(START)] == ["cus_1", "cus_2", "cus_3", "cus_1b"]
+
+
+async def test_a_batch_answers_each_item_on_its_own(database: Database, store: EventStore) -> None:
+    await a_batch_answers_each_item_on_its_own(database, store)
+
+
+@pytest.mark.parametrize(
+    ("sound", "sabotaged"),
+    [
+        ("count(*) FILTER (WHERE verdict.is_good AND i.type IS NOT NULL)", "count(*)"),
+        ("AND i.current_version = i.expected_version", ""),
+        ("j.expected_version + 1,", "j.expected_version + 2,"),
+    ],
+    ids=["a refused item takes a position", "versions are not compared", "one is left out"],
+)
+async def test_a_function_that_judges_otherwise_is_found_out(
+    database: Database, store: EventStore, sound: str, sabotaged: str
+) -> None:
+    [row] = await database.fetch(
+        "SELECT pg_get_functiondef('event_store.append_events'::regproc) AS source"
+    )
+    source: str = row["source"]
+    assert source.count(sound) == 1
+    await database.execute(source.replace(sound, sabotaged))
+    with pytest.raises((AssertionError, asyncpg.PostgresError)):
+        await a_batch_answers_each_item_on_its_own(database, store)
 
 
 async def test_callers_in_one_group_are_answered_each_on_its_own(store: EventStore) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 import pytest
-from tests.eventstore.items import APPEND, append_batch, appended, columns, item
+from tests.eventstore.items import APPEND, append_batch, appended, commands, item
 
 from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
@@ -301,7 +301,7 @@ async def test_the_gateway_seals_blocks_and_cannot_write_them_itself(database: D
 @pytest.mark.parametrize("role", ["chaching_auditor", "chaching_relay", "chaching_projector"])
 async def test_who_follows_the_log_cannot_append(database: Database, role: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await executed_as(database, role, APPEND, *columns([item("cus_1")]))
+        await executed_as(database, role, APPEND, commands(item("cus_1")))
 
 
 NOBODYS: Final = (

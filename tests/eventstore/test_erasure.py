@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from tests.eventstore.items import append_batch, columns, conflict, item
+from tests.eventstore.items import append_batch, commands, conflict, item
 from tests.support.customers import append, created, key_of, pending, updated
 from tests.support.keyrings import KEYRING, MASTER_KEY, master_key
 
@@ -116,9 +116,8 @@ async def test_a_create_that_is_sent_again_keeps_its_first_key(
     event = creation("cus_1")
     encrypted = [KEYRING.encrypt(event) for _ in range(2)]
     for one in encrypted:
-        arguments = list(columns([one.pending]))
-        arguments[-1] = [one.new_data_key]
-        await database.fetch(APPEND, *arguments)
+        [(*command, _)] = commands(one.pending)
+        await database.fetch(APPEND, [(*command, one.new_data_key)])
     assert encrypted[0].new_data_key != encrypted[1].new_data_key
     assert await wrapped(database) == encrypted[0].new_data_key
     [recorded] = await store.read_all(START)

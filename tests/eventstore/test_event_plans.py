@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import pytest
 from tests.eventstore.items import ACCOUNT
 from tests.eventstore.test_query_plans import nodes, rows_read
 
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 
 ROWS: Final = 40_500
@@ -18,7 +17,6 @@ BLOCK: Final = 1_000
 SEALED: Final = ROWS // BLOCK * BLOCK
 RARE_ONE_IN: Final = 500
 PAGE: Final = 11
-FILL_LIMIT_S: Final = 60.0
 WAY_DOWN_PAGES: Final = 3  # of an index, and at worst one of the table for what it leads to
 STEPS: Final = 17  # two to the power of it is more than all rows
 
@@ -49,21 +47,6 @@ FILL: Final = """
            '{}', NULL, '{}', NULL, to_timestamp(n / 10)
     FROM generate_series($2::bigint + 1, $3::bigint) AS n
 """
-
-
-@pytest.fixture
-async def keyed(database_url: str) -> AsyncGenerator[Database]:
-    """A database as the gateway opens it, with one session."""
-    database = Database(
-        database_url,
-        name="tests",
-        sessions_max=1,
-        settings=KEYED_LOOKUPS,
-        statement_timeout_s=FILL_LIMIT_S,
-    )
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def fill(session: Session, *, after: int = 0, rows: int = ROWS) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 import pytest
@@ -143,6 +143,35 @@ async def test_no_more_calls_are_under_way_than_the_limit(store: Store) -> None:
     store.bring_back(store.under_way[0])
     await turns()
     assert [travel.things[0].number for travel in store.under_way] == [1, 2]
+
+
+@pytest.mark.parametrize("keys", [None, keys_of], ids=["without keys", "with keys"])
+async def test_callers_that_were_answered_together_do_not_stay_together(
+    store: Store, keys: Callable[[Thing], Sequence[str]] | None
+) -> None:
+    group = Group(store.call, keys=keys, in_flight_max=IN_FLIGHT_MAX, split_min=5)
+    submitted(group, 4)
+    await turns()
+    assert [len(travel.things) for travel in store.under_way] == [4]
+    submitted(group, 7, first=4)
+    await turns()
+    assert [len(travel.things) for travel in store.under_way] == [4, 7]
+    for travel in list(store.under_way):
+        store.bring_back(travel)
+    await turns()
+    submitted(group, 7, first=11)
+    await turns()
+    assert [[thing.number for thing in travel.things] for travel in store.under_way] == [
+        [11, 12, 13, 14],
+        [15, 16, 17],
+    ]
+
+
+async def test_a_group_of_one_call_is_never_split(store: Store) -> None:
+    group = Group(store.call, split_min=2)
+    submitted(group, 6)
+    await turns()
+    assert [len(travel.things) for travel in store.under_way] == [6]
 
 
 async def test_each_item_gets_its_own_result_or_its_own_error(store: Store) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import pytest
 from tests.eventstore.items import ACCOUNT
 from tests.eventstore.test_query_plans import nodes
 
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 
 ROWS: Final = 20_000
 EMAILS: Final = 47
-FILL_LIMIT_S: Final = 60.0
 PAGE_ROWS: Final = 11
 LEFT_OUT_ROWS: Final = 50
 # the way down two indices and, at worst, a block of the table for every row
@@ -53,21 +51,6 @@ FILL_LOG: Final = """
            '{}', '{}', NULL, now()
     FROM generate_series($2::bigint + 1, $3::bigint) AS n
 """
-
-
-@pytest.fixture
-async def keyed(database_url: str) -> AsyncGenerator[Database]:
-    """A database as the gateway opens it."""
-    database = Database(
-        database_url,
-        name="tests",
-        sessions_max=1,
-        settings=KEYED_LOOKUPS,
-        statement_timeout_s=FILL_LIMIT_S,
-    )
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def fill(

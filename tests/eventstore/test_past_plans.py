@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -13,14 +12,13 @@ from tests.eventstore.test_query_plans import nodes, rows_read
 from tests.support.keyrings import KEYRING
 
 from chaching.envelope import Position
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import Database, Session
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
 
 EVENTS: Final = 20_000
 STREAMS: Final = 4
 ROWS: Final = 20_000
-FILL_LIMIT_S: Final = 60.0
 HALVINGS: Final = 15  # 2 ** 15 is more than the events
 BEGIN: Final = datetime(2026, 3, 3, tzinfo=UTC)
 NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
@@ -41,21 +39,6 @@ FILL_ROWS: Final = """
            CASE WHEN n % 5 = 0 THEN 'clock_1' END, '{}', '{}'
     FROM generate_series($2::bigint + 1, $3::bigint) AS n
 """
-
-
-@pytest.fixture
-async def keyed(database_url: str) -> AsyncGenerator[Database]:
-    """A database as the gateway opens it."""
-    database = Database(
-        database_url,
-        name="tests",
-        sessions_max=1,
-        settings=KEYED_LOOKUPS,
-        statement_timeout_s=FILL_LIMIT_S,
-    )
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def fill_log(database: Database, *, after: int = 0, events: int = EVENTS) -> None:

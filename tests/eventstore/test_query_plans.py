@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pytest
-from tests.eventstore.items import ACCOUNT, append_batch, columns, item
+from tests.eventstore.items import ACCOUNT, append_batch, commands, item
 
 from chaching.envelope import START
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Session
+from chaching.eventstore.database import Database, Session
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import READ_BATCH_MAX_BYTES, READ_BATCH_MAX_EVENTS
 from chaching_projector.projections.customers.writer import PACKAGE, SESSION_SETTINGS
 
 ROWS: Final = 20_000
-FILL_LIMIT_S: Final = 60.0
 BATCH: Final = 100
 ROWS_A_KEY: Final = 4
 LOOKED_PAST: Final = 4
@@ -54,32 +53,6 @@ READ_SO_FAR: Final = """
 """
 
 
-@pytest.fixture
-async def keyed(database_url: str) -> AsyncGenerator[Database]:
-    """A database as the gateway opens it, with one session."""
-    database = Database(
-        database_url,
-        name="tests",
-        sessions_max=1,
-        settings=KEYED_LOOKUPS,
-        statement_timeout_s=FILL_LIMIT_S,
-    )
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def plain(database_url: str) -> AsyncGenerator[Database]:
-    """A database as those open it who read the log in order."""
-    database = Database(
-        database_url, name="tests", sessions_max=1, statement_timeout_s=FILL_LIMIT_S
-    )
-    await database.open()
-    yield database
-    await database.close()
-
-
 async def fill(database: Database, *, after: int = 0, rows: int = ROWS, analyzed: bool) -> None:
     """Bring the log from so many rows to so many, two to a customer, the first ones projected."""
     for sql in FILL:
@@ -109,7 +82,7 @@ async def looks_up_by_key(session: Session, name: str) -> None:
     for sql in (LOAD_NEWEST, RETRIEVE):
         assert await rows_read(session, sql, *streams()) <= ROWS_A_KEY * BATCH, sql
     fresh = [item(f"cus_{name}{n}", prefix=f"{name}N{n}") for n in range(BATCH)]
-    assert await rows_read(session, APPEND, *columns(fresh)) <= ROWS_A_KEY * BATCH
+    assert await rows_read(session, APPEND, commands(*fresh)) <= ROWS_A_KEY * BATCH
 
 
 async def cache_plans(session: Session) -> None:
@@ -154,7 +127,7 @@ async def test_refusals_and_retries_are_looked_up_by_key_too(keyed: Database) ->
     batch = [*retried, *behind, *refused]
     async with keyed.session() as session:
         outcomes = await append_batch(session, *batch)
-        read = await rows_read(session, APPEND, *columns(batch))
+        read = await rows_read(session, APPEND, commands(*batch))
     assert [outcome.outcome for outcome in outcomes] == [
         *["appended"] * BATCH,
         *["conflict"] * BATCH,

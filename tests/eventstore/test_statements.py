@@ -30,7 +30,8 @@ WITHOUT_ROWS: Final = "rows touched"
 PARAMETER: Final = re.compile(r"\$(?P<number>\d+) (?P<said>[^,]+)")
 COLUMN: Final = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z ]+(\[\])?)( \([^)]*\))?")
 TYPES: Final = re.compile(
-    r"(text|boolean|bigint|integer|smallint|bytea|jsonb?|timestamptz|double precision)(\[\])?"
+    r"(text|boolean|bigint|integer|smallint|bytea|jsonb?|timestamptz|double precision"
+    r"|event_store\.command)(\[\])?"
 )
 
 

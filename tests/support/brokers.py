@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
+import pytest
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import Connection
 from tests.support.waiting import LIMIT_S
@@ -33,6 +34,24 @@ async def own_prefix(amqp_url: str) -> AsyncGenerator[str]:
         yield prefix
     finally:
         await topology.delete(amqp_url, prefix)
+
+
+@pytest.fixture
+async def bare_prefix(amqp_url: str) -> AsyncGenerator[str]:
+    """A prefix of names on the broker that no other test uses."""
+    async with own_prefix(amqp_url) as prefix:
+        yield prefix
+
+
+@pytest.fixture
+async def prefix(amqp_url: str, bare_prefix: str) -> str:
+    """Such a prefix under which everything is declared.
+
+    RabbitMQ 3.10 may close a connection (541) that publishes while another declares the queues.
+    """
+    async with connected(amqp_url, name="tests") as connection:
+        await topology.declare(connection, topology.names_under(bare_prefix))
+    return bare_prefix
 
 
 class Subscriber:

@@ -3,10 +3,13 @@
 Guarantees: every submitted item is answered exactly once, with a result, with its own error or
 with the error of the call it travelled in. While ``in_flight_max`` calls are under way, new items
 wait and leave together, at most ``batch_max`` and none after ``weight_max`` is reached (of items
-with keys), as soon as one comes back; with nobody waiting an
-item leaves at once, so a lone caller pays no delay. Two items that share a key never travel at
-the same time, and the later one waits for the earlier one's answer. When ``waiting_max`` items
-wait, further ones are refused with Overloaded.
+with keys), as soon as one comes back; with nobody waiting an item leaves at once, so a lone caller
+pays no delay. Two items that share a key never travel at the same time, and the later one waits for
+the earlier one's answer. When ``waiting_max`` items wait, further ones are refused with Overloaded.
+
+When ``split_min`` items or more would leave in the only call under way, and more calls may be, half
+of them leave in a second one. Callers that are answered together come back together; without this
+they would do so ever after, and the store and this process would wait for each other in turn.
 
 A call that fails with one of ``outages`` fails for everyone who waits as well: what kept it from an
 answer keeps them too, and nobody waits for longer than one call may take.
@@ -26,6 +29,8 @@ Result = TypeVar("Result")
 
 BATCH_MAX_ITEMS: Final = 256
 WAITING_MAX_ITEMS: Final = 10_000
+# of fewer, a second call costs the store more than working at the same time gains
+SPLIT_MIN_ITEMS: Final = 32
 
 
 class Overloaded(Exception):  # noqa: N818 - says what the group is
@@ -48,6 +53,7 @@ class Group(Generic[Item, Result]):
         weigh: Callable[[Item], int] | None = None,
         weight_max: int = 1,
         in_flight_max: int = 1,
+        split_min: int = SPLIT_MIN_ITEMS,
         waiting_max: int = WAITING_MAX_ITEMS,
         outages: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -57,6 +63,7 @@ class Group(Generic[Item, Result]):
         self._weigh = weigh
         self._weight_max = weight_max
         self._in_flight_max = in_flight_max
+        self._split_min = split_min
         self._waiting_max = waiting_max
         self._outages = outages
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
@@ -103,15 +110,23 @@ class Group(Generic[Item, Result]):
         self._calls.discard(task)
         self._leave()
 
+    def _share(self) -> int:
+        """Return how many items may leave in the next batch."""
+        waiting = len(self._waiting)
+        is_alone = not self._calls and self._in_flight_max > 1
+        if is_alone and waiting >= self._split_min:
+            waiting = (waiting + 1) // 2
+        return min(waiting, self._batch_max)
+
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        count = self._share()
         if self._keys is None:
-            count = min(len(self._waiting), self._batch_max)
             return [self._waiting.popleft() for _ in range(count)]
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
         held_back: list[tuple[Item, asyncio.Future[Result]]] = []
         held_back_keys: set[Hashable] = set()
         room = self._weight_max
-        while self._waiting and len(batch) < self._batch_max and room > 0:
+        while self._waiting and len(batch) < count and room > 0:
             entry = self._waiting.popleft()
             keys = self._keys(entry[0])
             if self._busy_keys.isdisjoint(keys) and held_back_keys.isdisjoint(keys):

@@ -259,7 +259,7 @@ class EventStore:
 
     async def _append_batch(self, batch: Sequence[Encrypted]) -> list[Appended | Kept | Exception]:
         try:
-            rows = await self._append_until_answered(_append_arguments(batch))
+            rows = await self._append_until_answered([_command(one) for one in batch])
         except ValueRefused as refused:
             return [refused] if len(batch) == 1 else await self._append_each(batch)
         if self._on_appended is not None:
@@ -279,7 +279,7 @@ class EventStore:
         """Append one by one, so that a value that is refused fails nobody else."""
         return [answer for one in batch for answer in await self._append_batch([one])]
 
-    async def _append_until_answered(self, arguments: tuple[Sequence[object], ...]) -> list[Row]:
+    async def _append_until_answered(self, commands: list[tuple[object, ...]]) -> list[Row]:
         started_s = asyncio.get_running_loop().time()
         deadline_s = started_s + self._append_deadline_s
         last_try_ends_s = max(deadline_s, started_s + STATEMENT_TIMEOUT_S)
@@ -289,7 +289,7 @@ class EventStore:
                     async with asyncio.timeout_at(last_try_ends_s):
                         if not self._is_admitted:
                             await self.admit_master_key()
-                        return await self._database.fetch(_APPEND, *arguments)
+                        return await self._database.fetch(_APPEND, commands)
             except Unavailable as error:
                 if asyncio.get_running_loop().time() + RETRY_PAUSE_S > deadline_s:
                     raise OutcomeUnknown(str(error)) from error
@@ -382,11 +382,8 @@ def _append_keys(encrypted: Encrypted) -> Sequence[Hashable]:
     return keys
 
 
-def _append_arguments(batch: Sequence[Encrypted]) -> tuple[Sequence[object], ...]:
-    return tuple(zip(*[_append_columns(encrypted) for encrypted in batch], strict=True))
-
-
-def _append_columns(encrypted: Encrypted) -> tuple[object, ...]:
+def _command(encrypted: Encrypted) -> tuple[object, ...]:
+    """Return an item as the type event_store.command has it."""
     pending = encrypted.pending
     key, kept = pending.key, pending.kept
     event: tuple[object, ...] = _NO_EVENT

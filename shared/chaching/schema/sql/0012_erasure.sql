@@ -82,15 +82,15 @@ $$;
 -- Under the lock of the head row every item is judged: its idempotency key, if it brings one, must
 -- not have been answered, its stream must stand at the expected version, and its invoice prefix, if
 -- it brings one, must be free or its own. The good ones get the next positions in the order of the
--- arrays, and their answers are kept under their keys. One refused item never fails its neighbours.
+-- array, and their answers are kept under their keys. One refused item never fails its neighbours.
 --
--- All arrays have one element an item; a stream, a prefix and a key stand at most once in a batch.
+-- A stream, a prefix and a key stand at most once in a batch.
 -- An item without a type brings no event: its command changed nothing, and only its answer is kept.
 -- A prefix, once used, belongs to its customer for good, since invoice numbers begin with it; a
 -- customer that comes back to an old one of its own reserves nothing new.
 -- An item that is already stored (a retry after a lost connection: the same event id, or the same
 -- request under the same key) is answered as it was then.
--- data_keys: what a stream without a data key brings; it is stored with the first item that is good.
+-- A stream without a data key brings one; it is stored with the first item that is good.
 -- A CustomerErased destroys the data key of its stream for good.
 --
 -- Result, one row an item: item (from 1), outcome ('appended' | 'kept' | 'answered' | 'conflict' |
@@ -98,25 +98,32 @@ $$;
 -- the event when appended), holder (the customer that has the prefix), and of a key that was
 -- answered before ('answered') the request, its fingerprint, its answer, whose values stand in that
 -- and the data key of it.
+--
+-- A batch is one array of rows: with one array for each column an append took a tenth more of a
+-- gateway's processor time.
 DROP FUNCTION event_store.append_events;
 
+CREATE TYPE event_store.command AS (
+    account text,
+    livemode boolean,
+    stream text,
+    expected_version integer,
+    event_id text,
+    type text,
+    schema_version smallint,
+    payload json,
+    state json,
+    metadata json,
+    prefix text,
+    idempotency_key text,
+    fingerprint bytea,
+    request_id text,
+    answer text,
+    new_data_key bytea
+);
+
 CREATE FUNCTION event_store.append_events(
-    accounts text[],
-    livemodes boolean[],
-    streams text[],
-    expected_versions integer[],
-    event_ids text[],
-    types text[],
-    schema_versions smallint[],
-    payloads json[],
-    states json[],
-    metadatas json[],
-    prefixes text[],
-    idempotency_keys text[],
-    fingerprints bytea[],
-    request_ids text[],
-    answers text[],
-    data_keys bytea[]
+    commands event_store.command[]
 ) RETURNS TABLE (item bigint, outcome text, "position" bigint, version integer, holder text,
                  request_id text, fingerprint bytea, answer text, answered_stream text,
                  data_key bytea)
@@ -146,9 +153,7 @@ BEGIN
                used.answer AS used_answer,
                used.stream AS used_stream,
                used.data_key AS used_data_key
-        FROM unnest(accounts, livemodes, streams, expected_versions, event_ids, types,
-                    schema_versions, payloads, states, metadatas, prefixes, idempotency_keys,
-                    fingerprints, request_ids, answers, data_keys)
+        FROM unnest(commands)
              WITH ORDINALITY AS i (account, livemode, stream, expected_version, event_id, type,
                                    schema_version, payload, state, metadata, prefix,
                                    idempotency_key, fingerprint, request_id, answer,
@@ -210,6 +215,13 @@ BEGIN
         SELECT j.account, j.livemode, j.stream, j.new_data_key
         FROM judged AS j
         WHERE j.is_good AND j.new_data_key IS NOT NULL
+    ),
+    erased AS (
+        UPDATE event_store.data_keys AS k
+        SET wrapped = '', erased_position = j.position
+        FROM judged AS j
+        WHERE j.is_good AND j.type = 'CustomerErased' AND k.erased_position IS NULL
+          AND k.stream = j.stream AND k.account = j.account AND k.livemode = j.livemode
     )
     SELECT a.item,
            CASE WHEN a.position IS NOT NULL THEN 'appended'
@@ -246,18 +258,6 @@ BEGIN
                s.used_request_id IS NOT NULL AND s.stored_position IS NULL AND NOT s.is_kept
                    AS is_answered
     ) AS a;
-
-    IF 'CustomerErased' = ANY (types) THEN
-        UPDATE event_store.data_keys AS k
-        SET wrapped = '', erased_position = e.position
-        FROM unnest(accounts, livemodes, streams, expected_versions, event_ids, types)
-             AS i (account, livemode, stream, expected_version, event_id, type)
-        JOIN event_store.events AS e
-            ON e.account = i.account AND e.livemode = i.livemode AND e.stream = i.stream
-            AND e.version = i.expected_version + 1 AND e.event_id = i.event_id
-        WHERE i.type = 'CustomerErased' AND k.erased_position IS NULL
-          AND k.account = i.account AND k.livemode = i.livemode AND k.stream = i.stream;
-    END IF;
 
     UPDATE event_store.log_head AS h
     SET position = newest.position
