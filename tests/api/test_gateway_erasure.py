@@ -18,6 +18,7 @@ from chaching.domain.delta import Patch
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import RecordedEvent, StreamKey, decode_event, decode_metadata
 from chaching.eventstore.database import Database
+from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
 
 ID = "cus_1"
@@ -222,16 +223,40 @@ async def test_a_customer_with_values_from_before_they_were_encrypted_is_not_sai
     eraser: Client, database: Database, store: EventStore
 ) -> None:
     await eraser.create(f"id={ID}&name=Jane")
-    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
-    await database.execute(
-        "UPDATE event_store.events SET payload = regexp_replace(payload::text, "
-        """'"personal":"[^"]*"', '"personal":{"name":"Jane"}')::json"""
-    )
+    await store_plainly(database, name="Jane")
     assert (await eraser.retrieve(ID)).json["name"] == "Jane"
     refused = await erase(eraser)
     assert (refused.status, refused.error["code"]) == (409, "invalid_request")
-    assert "cannot be erased" in refused.error["message"]
+    assert refused.error["message"] == NOT_ERASABLE
     assert len(await history(store)) == 1
+
+
+async def test_such_a_customer_is_cleared_and_deleted_instead_as_the_refusal_says(
+    eraser: Client, database: Database, projector: Projector
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    await store_plainly(database, name="Jane")
+    assert "Clear its personal attributes with an update and delete it" in NOT_ERASABLE
+    assert (await eraser.update(ID, "name=")).json["name"] is None
+    assert (await eraser.delete(ID)).status == 200
+    await projector.project()
+    rows = [row[0] for row in await database.fetch("SELECT c::text FROM read_model.customers AS c")]
+    [second] = await database.fetch(
+        "SELECT payload::text, state::text FROM event_store.events WHERE version = 2"
+    )
+    assert not any("Jane" in text for text in (*rows, *second))
+    assert await database.fetch("SELECT FROM read_model.search_entries") == []
+    assert (await erase(eraser)).status == 409
+
+
+async def store_plainly(database: Database, *, name: str) -> None:
+    """Let the first event stand in the log as a version before encryption wrote it."""
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
+    await database.execute(
+        "UPDATE event_store.events SET payload = regexp_replace(payload::text, "
+        """'"personal":"[^"]*"', '"personal":{"name":"' || $1 || '"}')::json""",
+        name,
+    )
 
 
 async def test_updates_and_an_erasure_on_two_gateways_leave_no_value_behind(
