@@ -9,6 +9,7 @@ from http import HTTPMethod
 import msgspec
 import pytest
 from tests.api.auditing import as_of, auditor_of, diff, entries
+from tests.api.searching import LAG, found, ids, search
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Answer, Client, gateway_on, store_key
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.searchable import Projector, assert_entries_are_of_the_rows, projecting
@@ -20,6 +21,7 @@ from chaching.envelope import RecordedEvent, StreamKey, decode_event, decode_met
 from chaching.eventstore.database import Database
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
+from chaching_api.reads import lists
 
 ID = "cus_1"
 KEY = StreamKey(AccountId(ACCOUNT), False, CustomerId(ID))
@@ -128,11 +130,30 @@ async def test_looking_back_at_an_erased_customer_shows_what_happened_without_va
     ]
     assert erased["changes"] == [{"attribute": "erased", "old": None, "new": True}]
     assert (erased["type"], erased["why"]["reason"]) == ("customer.erased", "request")
-    then = (await as_of(auditor, ID, "version:2")).json
+    assert erased["why"]["erasure_reason"] == "request"
+    assert "erasure_reason" not in created["why"]
+    told = await as_of(auditor, ID, "version:2")
+    then = told.json
+    assert told.headers["Chaching-Erased"] == "true"
     assert (then["name"], then["email"], then["metadata"], then["balance"]) == (None, None, {}, 7)
     assert (await as_of(auditor, ID, "version:3")).json == STUB
     between = (await diff(auditor, ID, "from=version:2&to=version:3")).json
-    assert between["changes"] == erased["changes"]
+    assert (between["changes"], between["erased"]) == (erased["changes"], True)
+    other = (await eraser.create("name=June")).json["id"]
+    assert "Chaching-Erased" not in (await as_of(auditor, other, "version:1")).headers
+    assert "erased" not in (await diff(auditor, other, "from=version:0")).json
+
+
+async def test_the_history_shows_both_reasons_of_an_erasure(
+    eraser: Client, database_url: str
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    assert (
+        await erase(eraser, form="reason=objection", **{"Chaching-Reason": "#17"})
+    ).status == 200
+    [_, erased] = await entries(await auditor_of(eraser, database_url), ID)
+    why = erased["why"]
+    assert (why["erasure_reason"], why["reason"]) == ("objection", "#17")
 
 
 async def test_the_data_key_is_destroyed_with_the_event_and_stays_so(
@@ -297,6 +318,41 @@ async def test_the_read_model_and_the_entries_keep_nothing(
     assert '"erased":true' in row[0].replace('""', '"')
     assert await database.fetch("SELECT FROM read_model.search_entries") == []
     assert (await eraser.retrieve(ID)).json == STUB
+
+
+async def test_a_search_that_is_behind_does_not_show_who_was_erased(
+    eraser: Client, projector: Projector
+) -> None:
+    for number in range(4):
+        await eraser.create(f"id=cus_{number}&name=Jane")
+    await projector.project()
+    assert await found(eraser, "name:'Jane'") == ["3", "2", "1", "0"]
+    await erase(eraser, "cus_2")
+    behind = await search(eraser, "name:'Jane'", limit=2)
+    assert (ids(behind), behind.json["has_more"]) == (["3"], True)
+    assert behind.headers[LAG] == "1"
+    assert await found(eraser, "name:'Jane'", page=behind.json["next_page"]) == ["1", "0"]
+    assert await found(eraser, "name:'Jane'", expand="data.tax_ids") == ["3", "1", "0"]
+    await projector.project_rows()
+    assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
+    await projector.project()
+    assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
+
+
+async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
+    eraser: Client, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "TAIL_MAX_EVENTS", 1)
+    for number in range(3):
+        await eraser.create(f"id=cus_{number}&name=Jane&email=jane@example.com")
+    await projector.project()
+    await erase(eraser, "cus_1")
+    await eraser.update("cus_0", "name=June")
+    await eraser.update("cus_0", "name=Joan")
+    for query in ("", "?email=jane@example.com", "?limit=2"):
+        answer = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}{query}")
+        assert ids(answer) == ["2", "0"], query
+        assert answer.headers[LAG] == "2"
 
 
 async def test_a_read_model_made_anew_from_the_log_has_the_same_rows(

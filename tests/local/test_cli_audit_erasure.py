@@ -70,6 +70,9 @@ async def test_a_customer_is_erased_without_a_gateway(store: EventStore) -> None
     actor = decode_metadata(erased).actor
     assert actor is not None
     assert actor.endswith(", chaching audit erase")
+    told = (await ran("audit", "replay", "cus_1")).stdout
+    assert f"  by {actor}\n" in told
+    assert "  because: objection\n" in told
 
 
 async def test_nothing_happens_to_who_does_not_confirm(store: EventStore) -> None:
