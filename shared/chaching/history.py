@@ -32,8 +32,12 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """In which request, under which idempotency key, and the reason that the caller gave."""
+    """In which request, under which idempotency key, and the reason that the caller gave.
 
+    ``erasure_reason`` is the code given with an erasure, and the reason where no other was given.
+    """
+
+    erasure_reason: str | UnsetType = UNSET
     idempotency_key: str | None
     reason: str | None
     request_id: RequestId
@@ -68,11 +72,15 @@ class DiffSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CustomerDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """In what a customer differs from itself at an earlier moment."""
+    """In what a customer differs from itself at an earlier moment.
+
+    ``erased`` stands where the customer was erased by now: changes of personal values are not told.
+    """
 
     object: str = "customer_diff"
     changes: list[Change]
     customer: CustomerId
+    erased: bool | UnsetType = UNSET
     start: DiffSide = msgspec.field(name="from")
     livemode: bool
     end: DiffSide = msgspec.field(name="to")
@@ -102,6 +110,7 @@ def entry_of(recorded: RecordedEvent) -> HistoryEntry:
             key_name=metadata.actor,
         ),
         why=Why(
+            erasure_reason=_own_reason(event) or UNSET,
             idempotency_key=metadata.idempotency_key,
             reason=metadata.reason or _own_reason(event),
             request_id=metadata.request_id,
@@ -124,6 +133,7 @@ def diff_of(start: RecordedEvent | None, end: RecordedEvent) -> CustomerDiff:
     return CustomerDiff(
         changes=changes_between(before, after),
         customer=end.key.id,
+        erased=end.erased or UNSET,
         start=DiffSide() if start is None else _side(start),
         livemode=end.key.livemode,
         end=_side(end),

@@ -9,6 +9,7 @@ from http import HTTPMethod
 import msgspec
 import pytest
 from tests.api.auditing import as_of, auditor_of, diff, entries
+from tests.api.searching import LAG, found, ids, search
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Answer, Client, gateway_on, store_key
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.searchable import Projector, assert_entries_are_of_the_rows, projecting
@@ -18,7 +19,9 @@ from chaching.domain.delta import Patch
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import RecordedEvent, StreamKey, decode_event, decode_metadata
 from chaching.eventstore.database import Database
+from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
+from chaching_api.reads import lists
 
 ID = "cus_1"
 KEY = StreamKey(AccountId(ACCOUNT), False, CustomerId(ID))
@@ -127,11 +130,30 @@ async def test_looking_back_at_an_erased_customer_shows_what_happened_without_va
     ]
     assert erased["changes"] == [{"attribute": "erased", "old": None, "new": True}]
     assert (erased["type"], erased["why"]["reason"]) == ("customer.erased", "request")
-    then = (await as_of(auditor, ID, "version:2")).json
+    assert erased["why"]["erasure_reason"] == "request"
+    assert "erasure_reason" not in created["why"]
+    told = await as_of(auditor, ID, "version:2")
+    then = told.json
+    assert told.headers["Chaching-Erased"] == "true"
     assert (then["name"], then["email"], then["metadata"], then["balance"]) == (None, None, {}, 7)
     assert (await as_of(auditor, ID, "version:3")).json == STUB
     between = (await diff(auditor, ID, "from=version:2&to=version:3")).json
-    assert between["changes"] == erased["changes"]
+    assert (between["changes"], between["erased"]) == (erased["changes"], True)
+    other = (await eraser.create("name=June")).json["id"]
+    assert "Chaching-Erased" not in (await as_of(auditor, other, "version:1")).headers
+    assert "erased" not in (await diff(auditor, other, "from=version:0")).json
+
+
+async def test_the_history_shows_both_reasons_of_an_erasure(
+    eraser: Client, database_url: str
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    assert (
+        await erase(eraser, form="reason=objection", **{"Chaching-Reason": "#17"})
+    ).status == 200
+    [_, erased] = await entries(await auditor_of(eraser, database_url), ID)
+    why = erased["why"]
+    assert (why["erasure_reason"], why["reason"]) == ("objection", "#17")
 
 
 async def test_the_data_key_is_destroyed_with_the_event_and_stays_so(
@@ -222,16 +244,40 @@ async def test_a_customer_with_values_from_before_they_were_encrypted_is_not_sai
     eraser: Client, database: Database, store: EventStore
 ) -> None:
     await eraser.create(f"id={ID}&name=Jane")
-    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
-    await database.execute(
-        "UPDATE event_store.events SET payload = regexp_replace(payload::text, "
-        """'"personal":"[^"]*"', '"personal":{"name":"Jane"}')::json"""
-    )
+    await store_plainly(database, name="Jane")
     assert (await eraser.retrieve(ID)).json["name"] == "Jane"
     refused = await erase(eraser)
     assert (refused.status, refused.error["code"]) == (409, "invalid_request")
-    assert "cannot be erased" in refused.error["message"]
+    assert refused.error["message"] == NOT_ERASABLE
     assert len(await history(store)) == 1
+
+
+async def test_such_a_customer_is_cleared_and_deleted_instead_as_the_refusal_says(
+    eraser: Client, database: Database, projector: Projector
+) -> None:
+    await eraser.create(f"id={ID}&name=Jane")
+    await store_plainly(database, name="Jane")
+    assert "Clear its personal attributes with an update and delete it" in NOT_ERASABLE
+    assert (await eraser.update(ID, "name=")).json["name"] is None
+    assert (await eraser.delete(ID)).status == 200
+    await projector.project()
+    rows = [row[0] for row in await database.fetch("SELECT c::text FROM read_model.customers AS c")]
+    [second] = await database.fetch(
+        "SELECT payload::text, state::text FROM event_store.events WHERE version = 2"
+    )
+    assert not any("Jane" in text for text in (*rows, *second))
+    assert await database.fetch("SELECT FROM read_model.search_entries") == []
+    assert (await erase(eraser)).status == 409
+
+
+async def store_plainly(database: Database, *, name: str) -> None:
+    """Let the first event stand in the log as a version before encryption wrote it."""
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
+    await database.execute(
+        "UPDATE event_store.events SET payload = regexp_replace(payload::text, "
+        """'"personal":"[^"]*"', '"personal":{"name":"' || $1 || '"}')::json""",
+        name,
+    )
 
 
 async def test_updates_and_an_erasure_on_two_gateways_leave_no_value_behind(
@@ -272,6 +318,41 @@ async def test_the_read_model_and_the_entries_keep_nothing(
     assert '"erased":true' in row[0].replace('""', '"')
     assert await database.fetch("SELECT FROM read_model.search_entries") == []
     assert (await eraser.retrieve(ID)).json == STUB
+
+
+async def test_a_search_that_is_behind_does_not_show_who_was_erased(
+    eraser: Client, projector: Projector
+) -> None:
+    for number in range(4):
+        await eraser.create(f"id=cus_{number}&name=Jane")
+    await projector.project()
+    assert await found(eraser, "name:'Jane'") == ["3", "2", "1", "0"]
+    await erase(eraser, "cus_2")
+    behind = await search(eraser, "name:'Jane'", limit=2)
+    assert (ids(behind), behind.json["has_more"]) == (["3"], True)
+    assert behind.headers[LAG] == "1"
+    assert await found(eraser, "name:'Jane'", page=behind.json["next_page"]) == ["1", "0"]
+    assert await found(eraser, "name:'Jane'", expand="data.tax_ids") == ["3", "1", "0"]
+    await projector.project_rows()
+    assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
+    await projector.project()
+    assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
+
+
+async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
+    eraser: Client, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "TAIL_MAX_EVENTS", 1)
+    for number in range(3):
+        await eraser.create(f"id=cus_{number}&name=Jane&email=jane@example.com")
+    await projector.project()
+    await erase(eraser, "cus_1")
+    await eraser.update("cus_0", "name=June")
+    await eraser.update("cus_0", "name=Joan")
+    for query in ("", "?email=jane@example.com", "?limit=2"):
+        answer = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}{query}")
+        assert ids(answer) == ["2", "0"], query
+        assert answer.headers[LAG] == "2"
 
 
 async def test_a_read_model_made_anew_from_the_log_has_the_same_rows(

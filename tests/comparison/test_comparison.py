@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 import pytest
+from tests.support.comparing import LET_CHANGE, compared, damage, damaged, the_difference
 from tests.support.customers import append as appended
 from tests.support.customers import append_customers, created, erased, key_of, updated
 from tests.support.keyrings import KEYRING
 from tests.support.projected import Projected, projected_in
 from tests.support.searchable import Customers
 
-from chaching.comparison import folding, ranges
-from chaching.comparison.folding import Difference, Range, RangeComparison
+from chaching.comparison import folding, ranges, strays
+from chaching.comparison.folding import Applied, Difference, Range, RangeComparison
 from chaching.comparison.ranges import Progress, compare_all
 from chaching.domain.values import Details
 from chaching.envelope import RecordedEvent
@@ -28,7 +28,6 @@ CUSTOMERS: Final = 30
 CUSTOMER: Final = "cus_000007"
 DELETED: Final = "cus_000010"
 READ_ROWS: Final = statement("chaching.comparison", "read_rows")
-LET_CHANGE: Final = "ALTER TABLE event_store.events DISABLE TRIGGER events_refuse_change"
 
 
 @pytest.fixture
@@ -43,35 +42,6 @@ async def filled(store: EventStore, projected: Projected) -> EventStore:
     await append_customers(store, customers=CUSTOMERS, updates=3)
     await projected.but()
     return store
-
-
-async def compared(database_url: str, *, with_values: bool = False) -> Progress:
-    return await compare_all(database_url, KEYRING, workers=1, with_values=with_values)
-
-
-async def the_difference(database_url: str, *, with_values: bool = False) -> Difference:
-    progress = await compared(database_url, with_values=with_values)
-    assert progress.difference_count == 1, progress
-    return progress.differences[0]
-
-
-@asynccontextmanager
-async def damaged(
-    database: Database, table: str, change: str, where: str, *arguments: object
-) -> AsyncGenerator[None]:
-    """Change one row of a table, and put all of it back after the block."""
-    await database.execute(LET_CHANGE)
-    await database.execute(f"CREATE TABLE kept AS SELECT * FROM {table}")  # noqa: S608 - fixed words
-    sql = f"UPDATE {table} SET {change} WHERE {where}"  # noqa: S608 - fixed words
-    await damage(database, sql, *arguments)
-    yield
-    await database.execute(f"DELETE FROM {table}")  # noqa: S608 - likewise
-    await database.execute(f"INSERT INTO {table} SELECT * FROM kept")  # noqa: S608 - likewise
-    await database.execute("DROP TABLE kept")
-
-
-async def damage(database: Database, sql: str, *arguments: object) -> None:
-    assert await database.execute(sql, *arguments) == 1
 
 
 async def test_a_read_model_that_is_the_fold_has_no_difference(
@@ -201,7 +171,7 @@ async def test_a_row_that_is_gone_or_behind_is_found(
 async def test_a_customer_that_is_parked_is_told_as_that(
     database_url: str, database: Database, filled: EventStore
 ) -> None:
-    assert await filled.head() > 0
+    waiting = (await filled.read_stream(key_of(CUSTOMER)))[2]
     await damage(
         database,
         "UPDATE read_model.customers SET version = 2, position = 0 WHERE id = $1",
@@ -209,9 +179,10 @@ async def test_a_customer_that_is_parked_is_told_as_that(
     )
     await damage(
         database,
-        "INSERT INTO read_model.parked_streams VALUES ($1, false, $2, 3, 1, 'a test')",
+        "INSERT INTO read_model.parked_streams VALUES ($1, false, $2, 3, $3, 'a test')",
         key_of(CUSTOMER).account,
         CUSTOMER,
+        waiting.position,
     )
     assert (await the_difference(database_url)).kind == "row_parked"
 
@@ -220,7 +191,7 @@ async def test_a_row_of_nobody_is_found(
     database_url: str, database: Database, filled: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await filled.head() > 0
-    monkeypatch.setattr(ranges, "ROWS_MAX_CUSTOMERS", 7)
+    monkeypatch.setattr(strays, "WALKED_MAX_ROWS", 7)
     await damage(
         database,
         """
@@ -274,7 +245,8 @@ async def test_what_was_folded_before_an_erasure_is_blanked_by_what_is_read_afte
     before = await filled.read_stream(key_of(CUSTOMER))
     await appended(filled, erased(CUSTOMER))
     after = await filled.read_stream(key_of(CUSTOMER))
-    comparison = RangeComparison(database, KEYRING, await filled.head(), with_values=False)
+    head = await filled.head()
+    comparison = RangeComparison(database, KEYRING, Applied(head, head), with_values=False)
     monkeypatch.setattr(comparison, "_past", Between([*before[:2], *after[2:]]))
     compared = await comparison.compare(Range(ranges.FIRST_ID, ranges.LAST_ID))
     assert [one.kind for one in compared.differences] == ["row_behind"]
@@ -408,7 +380,8 @@ async def test_a_row_that_is_ahead_is_compared_at_its_own_version(
     await projected.but()
     await appended(store, updated("cus_1", Details(name="Jane")))
     await projected.but()
-    await database.execute("UPDATE event_store.checkpoints SET position = 1")
+    behind = "UPDATE event_store.checkpoints SET position = 1 WHERE name = 'projection.customers'"
+    await damage(database, behind)
     assert (await compared(database_url)).difference_count == 0
     await damage(database, "UPDATE read_model.customers SET name = 'X'")
     assert (await the_difference(database_url)).attributes == ("name",)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import itertools
 import json
-import os
-import sys
 from collections.abc import AsyncGenerator
 from http import HTTPMethod
 from pathlib import Path
@@ -15,10 +11,10 @@ from typing import Final
 
 import pytest
 from tests.support.acknowledged import assert_log_is_dense
-from tests.support.auditors import SEED
 from tests.support.brokers import history_up_to
+from tests.support.canaries import Canaries, logged, purged, told_by_commands
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Client, store_key
-from tests.support.keyrings import KEYRING, MASTER_KEY
+from tests.support.keyrings import KEYRING
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.service import Service, service
 from tests.support.stored import dump_of, files_with, found_in
@@ -34,7 +30,6 @@ ID: Final = "cus_forgotten"
 CANARIES: Final = 100
 ERASER: Final = "sk_test_eraser"
 STUB: Final = {"id": ID, "object": "customer", "deleted": True, "erased": True}
-LINES: Final = ("line1", "line2", "city", "state", "postal_code", "country")
 COMMANDS: Final = (
     f"audit replay {ID} --format json",
     "events tail --since position:1 --no-follow --format json",
@@ -46,41 +41,6 @@ BYTES: Final = """
     SELECT payload::text, state::text, metadata::text FROM event_store.events
     WHERE position <= $1 ORDER BY position
 """
-
-
-class Canaries:
-    """Values that stand nowhere else, and the forms that plant them."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self.planted: list[str] = []
-
-    def form(self, number: int) -> str:
-        """Return a create or an update that names every personal attribute."""
-        place, tax = f"198.51.100.{number + 200}", f"DE99999990{number}"
-        self.planted += [place, tax]
-        address = {f"address[{line}]": self._next() for line in LINES}
-        shipping = {f"shipping[address][{line}]": self._next() for line in LINES}
-        metadata = {f"metadata[{self._next()}]": self._next() for _ in range(15)}
-        values = {
-            "name": self._next(),
-            "email": f"{self._next()}@example.com",
-            "phone": self._next(),
-            "description": self._next(),
-            **address,
-            "shipping[name]": self._next(),
-            "shipping[phone]": self._next(),
-            **shipping,
-            **metadata,
-            "tax[ip_address]": place,
-            "tax_id_data[0][type]": "eu_vat",
-            "tax_id_data[0][value]": tax,
-        }
-        return "&".join(f"{name}={value}" for name, value in values.items())
-
-    def _next(self) -> str:
-        self.planted.append(f"canary{next(self._numbers):04}")
-        return self.planted[-1]
 
 
 @pytest.fixture
@@ -126,25 +86,6 @@ async def looked_back(client: Client) -> dict[str, str]:
     return said
 
 
-async def told_by_commands(whole: Service, commands: tuple[str, ...]) -> dict[str, str]:
-    """Return what those are shown who run the service."""
-    environ = {
-        "DATABASE_URL": whole.postgres.admin_url,
-        "MASTER_KEY": MASTER_KEY,
-        "AUDIT_SIGNING_KEY": SEED,
-    }
-    program = Path(sys.executable).with_name("chaching")
-    shown: dict[str, str] = {}
-    for command in commands:
-        ran = await asyncio.create_subprocess_exec(
-            program, *command.split(), env=os.environ | environ, stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await ran.communicate()
-        assert ran.returncode == 0
-        shown[command] = said.decode()
-    return shown
-
-
 async def history(whole: Service, head: int) -> str:
     """Return all bodies that the stream for new subscribers keeps."""
     kept = await history_up_to(whole.rabbitmq.url, topology.PREFIX, Position(head))
@@ -155,11 +96,6 @@ async def digest(database: Database, head: int) -> str:
     """Return the hash of the exact bytes of the log up to a position."""
     rows = await database.fetch(BYTES, head)
     return hashlib.sha256(json.dumps([list(row) for row in rows]).encode()).hexdigest()
-
-
-async def purged(database: Database, head: int) -> bool:
-    [row] = await database.fetch("SELECT position FROM event_store.broker_purge")
-    return row["position"] >= head
 
 
 async def who_and_when(database: Database) -> list[tuple[int, str, str | None]]:
@@ -200,7 +136,7 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
             assert len(found_in(text, planted)) >= len(planted) // 3, what
         dumped = found_in(await dump_of(database, whole.postgres.admin_url), planted)
         assert dumped > set(planted[len(planted) // 2 + 2 :])  # what the read model shows
-        assert not _logged(whole, planted)
+        assert not logged(whole, planted)
 
         erased = await client.send(HTTPMethod.POST, f"{CUSTOMERS}/{ID}/erase", "reason=request")
         assert erased.json == STUB
@@ -221,7 +157,7 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
         assert not found_in(await history(whole, 5), planted)
         assert not found_in(await dump_of(database, whole.postgres.admin_url), planted)
         assert files_with(whole.folder / "rabbitmq", planted) == {}
-        assert not _logged(whole, planted)
+        assert not logged(whole, planted)
         assert await assert_log_is_dense(database) == 5
         assert await digest(database, 3) == log_before
         assert await assert_read_model_is_the_fold(database) == 3
@@ -231,8 +167,3 @@ async def test_a_hundred_canaries_are_found_everywhere_and_after_the_erasure_now
             (2, "CustomerUpdated", actor),
             (3, "CustomerErased", actor),
         ]
-
-
-def _logged(whole: Service, planted: list[str]) -> set[str]:
-    logs = [*whole.folder.glob("*.log"), whole.postgres.log, whole.rabbitmq.log]
-    return {word for log in logs for word in found_in(log.read_text(errors="replace"), planted)}

@@ -16,6 +16,7 @@ from chaching.domain.values import Details
 from chaching.envelope import decode_metadata
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.erasing import NOT_ERASABLE, ErasureRefused
 from chaching.eventstore.errors import WrongMasterKey
 from chaching.eventstore.store import EventStore
 
@@ -69,6 +70,9 @@ async def test_a_customer_is_erased_without_a_gateway(store: EventStore) -> None
     actor = decode_metadata(erased).actor
     assert actor is not None
     assert actor.endswith(", chaching audit erase")
+    told = (await ran("audit", "replay", "cus_1")).stdout
+    assert f"  by {actor}\n" in told
+    assert "  because: objection\n" in told
 
 
 async def test_nothing_happens_to_who_does_not_confirm(store: EventStore) -> None:
@@ -88,6 +92,22 @@ def test_nobody_and_a_wrong_master_key_are_told_in_one_line(
     assert "MASTER_KEY is not the one of this database" in refused(ERASE, monkeypatch, capsys)
     monkeypatch.setenv("MASTER_KEY", "short")
     assert "32 bytes in base64" in refused(ERASE, monkeypatch, capsys)
+
+
+async def test_who_cannot_be_erased_is_told_with_what_to_do_instead(
+    database: Database, store: EventStore
+) -> None:
+    await append(store, created("cus_1"))
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
+    await database.execute(
+        "UPDATE event_store.events SET payload = "
+        """regexp_replace(payload::text, '"personal":"[^"]*"', '"personal":{"name":"J"}')::json"""
+    )
+    result = await ran(*ERASE)
+    assert isinstance(result.exception, ErasureRefused)
+    assert f"{result.exception}" == f"cus_1: {NOT_ERASABLE}"
+    assert "docs/forgetting.md" in NOT_ERASABLE
+    assert len(await whole_log(store)) == 1
 
 
 async def test_a_master_key_is_changed_and_the_old_one_is_needed_no_more(

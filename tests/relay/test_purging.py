@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+from tests.broker.test_broker import some_messages
 from tests.support.brokers import assert_every_event_in_order, history_up_to, subscribed
+from tests.support.comparing import LET_CHANGE, damage
 from tests.support.customers import append, append_customers, checkpoint, created, updated
 from tests.support.keyrings import KEYRING
 from tests.support.running import running
@@ -14,15 +18,19 @@ from tests.support.waiting import eventually
 
 from chaching.broker import topology
 from chaching.broker.errors import BrokerUnavailable
+from chaching.broker.publisher import Publisher, feeding
 from chaching.domain.customer import EraseCustomer
 from chaching.domain.ids import CustomerId
 from chaching.domain.values import Details
-from chaching.envelope import Position
+from chaching.envelope import LogId, Position
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
+from chaching_api import purging
+from chaching_api.purging import Purges
 from chaching_api.relay import LEASE_NAME, Relay
 
 CANARY = "canary"
+BREAK_THIRD = "UPDATE event_store.events SET payload = '{}' WHERE position = 3"
 AN_HOUR_S = 3_600.0
 
 
@@ -106,6 +114,93 @@ async def test_a_purge_that_was_cut_off_is_done_again(
     assert cut == [prefix]
     assert {position for position, _ in found} == set(range(1, head + 1))
     assert not any(CANARY in body for _, body in found)
+
+
+async def test_a_purge_that_was_cut_off_while_the_stream_was_filled_is_done_again(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refill, cut = Purges._refill, list[Position]()
+
+    async def cut_off_once(
+        self: Purges, publisher: Publisher, log_id: LogId, published: Position
+    ) -> None:
+        if not cut:
+            cut.append(published)
+            await refill(self, publisher, log_id, Position(published // 2))
+            raise BrokerUnavailable("cut off half way")
+        await refill(self, publisher, log_id, published)
+
+    monkeypatch.setattr(Purges, "_refill", cut_off_once)
+    monkeypatch.setattr(purging, "READ_MAX_EVENTS", 3)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    async with subscribed(amqp_url, prefix) as subscriber, running(relay.run()):
+        await relayed(database, await planted(store))
+        head = (await append(store, erasure("cus_1"))).position
+        await purged(database, head)
+        await relayed(database, head)
+        await eventually(lambda: subscriber.has_all_up_to(head), "the subscriber has all")
+        found = await history_up_to(amqp_url, prefix, head)
+    assert cut
+    assert [position for position, _ in found] == list(range(1, head + 1))
+    assert not any(CANARY in body for _, body in found)
+    assert_every_event_in_order(subscriber.received, head)
+
+
+async def test_an_event_that_was_damaged_since_it_was_published_holds_up_no_purge(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+) -> None:
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    with capture_logs() as logged:
+        async with running(relay.run()):
+            await relayed(database, await planted(store))
+            await database.execute(LET_CHANGE)
+            await damage(database, BREAK_THIRD)
+            head = (await append(store, erasure("cus_1"))).position
+            await purged(database, head)
+            later = (await append(store, created("cus_later"))).position
+            await relayed(database, later)
+            found = await history_up_to(amqp_url, prefix, later)
+    positions = [position for position, _ in found]
+    assert positions == [at for at in range(1, later + 1) if at != 3]
+    assert not any(CANARY in body for _, body in found)
+    [told] = lines_of(logged, "event_left_out")
+    assert told["position"] == 3
+
+
+async def test_dead_letters_that_are_lost_are_told(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+) -> None:
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    with capture_logs() as logged:
+        async with running(relay.run()):
+            await relayed(database, await planted(store))
+            async with feeding(amqp_url, topology.names_under(prefix).projector_dead) as dead:
+                await dead.publish(await store.log_id(), some_messages(2))
+                await dead.confirmed_beyond(Position(1))
+            await purged(database, (await append(store, erasure("cus_1"))).position)
+            later = (await append(store, erasure("cus_000010"))).position
+            await purged(database, later)
+    assert [line["messages"] for line in lines_of(logged, "dead_letters_lost")] == [2]
+    [*_, told] = lines_of(logged, "broker_purged")
+    assert told["position"] == later
+    assert told["elapsed_s"] > 0
+
+
+def lines_of(logged: list[EventDict], event: str) -> list[EventDict]:
+    return [line for line in logged if line["event"] == event]
 
 
 async def test_an_erasure_waits_for_company(

@@ -19,6 +19,7 @@ from chaching.domain.customer import (
     ShippingIncomplete,
     similar_object,
 )
+from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
@@ -148,11 +149,7 @@ class NotErasable(Exception):  # noqa: N818 - a refusal is a normal outcome
     """Some of the customer's values were stored before values were encrypted."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "This customer cannot be erased: it was created before personal values were stored "
-            "encrypted, so that destroying its key would leave them in the log. Nothing was "
-            "changed."
-        )
+        super().__init__(NOT_ERASABLE)
 
 
 class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome

@@ -6,8 +6,12 @@ taken out of either. So, some time after an erasure and together with all others
 relay stops publishing, waits until all is confirmed, deletes the queues with their files, declares
 them anew and fills the stream again from the log, which says nothing of erased customers any more.
 Meanwhile requests, lists and searches go on, and the projector reads the log by itself; subscribers
-wait. Then the position up to which all erasures are dealt with is noted, which was the log's head
-before anything was deleted.
+wait: who reads the stream relies on its order, so nothing new may stand in it before what is old.
+Then the position up to which all erasures are dealt with is noted, which was the log's head before
+anything was deleted.
+
+An event that was published and cannot be decoded any more (somebody changed the log) is left out,
+loudly: it must not keep values of the erased where they are, nor everybody's new events waiting.
 
 What a crash does. Before the note everything is done again by the next leader. The stream may then
 hold a message twice; positions tell. Who reads the stream is cut off and finds it filled anew.
@@ -16,12 +20,13 @@ hold a message twice; positions tell. Who reads the stream is cut off and finds 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from chaching.broker import topology
-from chaching.broker.messages import message_of
+from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import Publisher, publishing
-from chaching.envelope import START, LogId, Position
+from chaching.envelope import START, LogId, Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
@@ -31,6 +36,7 @@ PURGE_AFTER_S: Final = 3_600.0
 ASK_EVERY_S: Final = 5.0
 REFILL_MAX_EVENTS: Final = 1_000_000
 READ_MAX_EVENTS: Final = 500
+TOLD_EVERY_S: Final = 10.0
 
 _IS_DUE: Final = statement("chaching.eventstore", "purge_is_due")
 _NOTE: Final = statement("chaching.eventstore", "note_purge")
@@ -70,20 +76,47 @@ class Purges:
             BrokerUnavailable, NotPublished, Unavailable: it is to be done again.
         """
         head = await self._store.head()
-        await topology.purge(self._amqp_url, self._prefix)
+        started_s = asyncio.get_running_loop().time()
+        logger().info("broker_purge_began", position=head, published=published)
+        dead_letters = await topology.purge(self._amqp_url, self._prefix)
+        if dead_letters:
+            logger().error("dead_letters_lost", messages=dead_letters)
         history = topology.names_under(self._prefix).history
         async with publishing(self._amqp_url, prefix=self._prefix, exchange=history) as publisher:
             await self._refill(publisher, log_id, published)
         await self._database.execute(_NOTE, head)
-        logger().info("broker_purged", position=head, published=published)
+        elapsed_s = round(asyncio.get_running_loop().time() - started_s, 3)
+        logger().info("broker_purged", position=head, published=published, elapsed_s=elapsed_s)
 
     async def _refill(self, publisher: Publisher, log_id: LogId, published: Position) -> None:
-        at = max(START, Position(published - REFILL_MAX_EVENTS))
-        while at < published:
-            limit = min(published - at, READ_MAX_EVENTS)
-            events = await self._store.read_all(at, limit)
-            await publisher.publish(log_id, [message_of(event) for event in events])
-            at = events[-1].position
-        confirmed = START
-        while confirmed < published:
-            confirmed = await publisher.confirmed_beyond(confirmed)
+        clock = asyncio.get_running_loop()
+        told_s = clock.time()
+        events = await self._read(max(START, Position(published - REFILL_MAX_EVENTS)), published)
+        newest = START
+        while events:
+            at, messages = events[-1].position, _decodable(events)
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(self._read(at, published))
+                await publisher.publish(log_id, messages)
+            newest = messages[-1].position if messages else newest
+            if clock.time() - told_s >= TOLD_EVERY_S:
+                told_s = clock.time()
+                logger().info("stream_refilled", position=at, up_to=published)
+            events = following.result()
+        while publisher.position < newest:
+            await publisher.confirmed_beyond(publisher.position)
+
+    async def _read(self, after: Position, up_to: Position) -> list[RecordedEvent]:
+        limit = min(up_to - after, READ_MAX_EVENTS)
+        return await self._store.read_all(after, limit) if limit > 0 else []
+
+
+def _decodable(events: Sequence[RecordedEvent]) -> list[EventMessage]:
+    """Return the messages of events, but for those that were damaged since they were published."""
+    messages: list[EventMessage] = []
+    for event in events:
+        try:
+            messages.append(message_of(event))
+        except Undecodable as error:
+            logger().error("event_left_out", position=event.position, reason=str(error))
+    return messages

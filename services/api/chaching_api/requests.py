@@ -35,6 +35,7 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 SHOWN_ID_CHARACTERS_MAX: Final = 255
 AUDIT: Final[Right] = "audit"
 AS_OF_HEADER: Final = "Chaching-As-Of"
+ERASED_HEADER: Final = "Chaching-Erased"
 REASON: Final = "Chaching-Reason"
 REASON_CHARACTERS_MAX: Final = 500
 

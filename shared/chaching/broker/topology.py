@@ -18,8 +18,8 @@ of their own to ``chaching.events``. A full projector queue refuses what is publ
 that was confirmed is dropped; the relay then waits. All arguments are known to RabbitMQ 3.10 and
 4.x. ``chaching`` is the prefix of all names.
 
-A purge deletes all three queues with their messages, declares them anew, and fills the stream again
-from the log by an exchange of its own, so that nobody else gets a message twice.
+A purge deletes all three queues with their messages; then they are declared anew, and the stream is
+filled again from the log by an exchange of its own, so that nobody else gets a message twice.
 
 When two connections declare at the same moment for the first time, RabbitMQ 3.10 sometimes closes
 one of them (541); its loop comes again and finds everything there.
@@ -131,8 +131,11 @@ async def delete(amqp_url: str, prefix: str) -> None:
                     await channel.exchange_delete(exchange)
 
 
-async def purge(amqp_url: str, prefix: str) -> None:
+async def purge(amqp_url: str, prefix: str) -> int:
     """Delete every message that is kept under a prefix, and the files that they stand in.
+
+    The queues are gone with them; whoever connects next declares them anew. Returns how many dead
+    letters were lost with it.
 
     Raises:
         BrokerUnavailable: no answer in time.
@@ -142,14 +145,17 @@ async def purge(amqp_url: str, prefix: str) -> None:
         with translated():
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 channel = await connection.channel(publisher_confirms=False)
-                await _delete_queues(channel, names)
+                dead_letters = await _delete_queues(channel, names)
                 await channel.close()
-        await declare(connection, names)
+    return dead_letters
 
 
-async def _delete_queues(channel: AbstractChannel, names: Names) -> None:
-    for queue in (names.projector, names.history, names.projector_dead):
+async def _delete_queues(channel: AbstractChannel, names: Names) -> int:
+    """Return how many messages were in the last one, which nothing brings back."""
+    for queue in (names.projector, names.history):
         await channel.queue_delete(queue)
+    deleted = await channel.queue_delete(names.projector_dead)
+    return deleted.message_count or 0
 
 
 async def _declare_dead(channel: AbstractChannel, names: Names) -> None:

@@ -125,15 +125,16 @@ def _told(entry: HistoryEntry) -> str:
         f"  by {_by(entry.who)}",
         f"  in {why.request_id}{_idempotency(why.idempotency_key)}",
     ]
-    if why.reason is not None:
-        lines.append(f"  because: {printable(why.reason)}")
+    reasons = [reason for reason in (why.erasure_reason or None, why.reason) if reason is not None]
+    if reasons:
+        lines.append(f"  because: {printable(': '.join(dict.fromkeys(reasons)))}")
     width = max((len(printable(change.attribute)) for change in entry.changes), default=0)
     return "\n".join([*lines, *(_line(change, width) for change in entry.changes)])
 
 
 def _by(who: Who) -> str:
-    if who.key_id is None:
-        return "an unknown key"
+    if who.key_id is None:  # from a command of ours, which says who ran it
+        return "an unknown key" if who.key_name is None else printable(who.key_name)
     name = printable(who.key_name or "a key without a name")
     return f"{name} ({who.key_kind or 'of unknown kind'}, {who.key_id}) from {who.client_address}"
 

@@ -75,13 +75,14 @@ def differences(expected: CustomerRow, found: CustomerRow) -> list[Differing]:
         if wanted == there:
             continue
         if column in JSON_COLUMNS:
-            differing += _in_json(column, wanted, there)
+            differing += in_json(column, wanted, there)
         else:
             differing.append(Differing(column, wanted, there))
     return differing
 
 
-def _in_json(column: str, wanted: str | None, there: str | None) -> list[Differing]:
+def in_json(column: str, wanted: str | None, there: str | None) -> list[Differing]:
+    """Return in which leaves a text of JSON is not as it must be, or that it is spelt otherwise."""
     try:
         meant, read = _decoded(wanted), _decoded(there)
     except msgspec.DecodeError:

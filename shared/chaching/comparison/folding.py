@@ -10,6 +10,11 @@ An erasure blanks what is read from then on, also of events long before it. So w
 events were read blank, what was folded before is blanked too, and a row that has yet to apply the
 erasure is not compared: once the checkpoint has passed it, it is.
 
+The entry for searches is read in the same snapshot as the row. It may be of any version from the
+newest that the searches' own checkpoint covers up to the row's, and it is not compared where it
+waits for more than events: the customer is parked, a renewal is noted for it, or it was erased and
+searches have yet to come to that.
+
 Beside each event but the first stands the customer after it. It must be what the fold of the deltas
 is at that version. The fold goes on from the deltas alone, whatever the states say.
 """
@@ -22,6 +27,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from chaching import envelope
+from chaching.comparison.entries import Entry, Trail
 from chaching.comparison.expected import CustomerRow, Differing, differences, expected_row
 from chaching.domain.changes import changes_between
 from chaching.domain.customer import Customer, CustomerCreated, Personal, evolve
@@ -42,7 +48,13 @@ from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore, key_columns
 
 Kind: TypeAlias = Literal[
+    "entry_differs",
+    "entry_left",
+    "entry_missing",
+    "entry_of_nobody",
     "event_broken",
+    "parked_wrongly",
+    "renewal_of_nobody",
     "row_behind",
     "row_differs",
     "row_missing",
@@ -65,8 +77,15 @@ class Range(msgspec.Struct, frozen=True):
     last: CustomerId
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """The positions up to which rows, and entries for searches, are said to have the log."""
+
+    rows: Position
+    entries: Position
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """What is not the fold of the log: a customer's row, a state or an event, at a version.
+    """What is not the fold of the log: a row, an entry, a state or an event, at a version.
 
     ``attributes`` name what differs; values stand in them only when they are asked for.
     """
@@ -101,18 +120,19 @@ class _Folded(msgspec.Struct):
     position: Position = START
     broken: bool = False
     blank: bool = False
+    trail: Trail = msgspec.field(default_factory=Trail)
 
 
 class RangeComparison:
-    """Compares one range; ``checkpoint`` was read before. Use it once."""
+    """Compares one range; ``applied`` was read before. Use it once."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, checkpoint: Position, *, with_values: bool
+        self, database: Database, keyring: Keyring, applied: Applied, *, with_values: bool
     ) -> None:
         self._database = database
         self._store = EventStore(database, keyring)
         self._past = PastEvents(database, keyring)
-        self._checkpoint = checkpoint
+        self._applied = applied
         self._with_values = with_values
         self._differences: list[Difference] = []
         self._events = 0
@@ -129,7 +149,7 @@ class RangeComparison:
                         await self._compare_rows(folded)
                         folded = []
                     folded.append(_Folded(event.key))
-                if event.position <= self._checkpoint:
+                if event.position <= self._applied.rows:
                     self._fold(folded[-1], event)
             after, version = events[-1].key, events[-1].version
         await self._compare_rows(folded)
@@ -152,6 +172,8 @@ class RangeComparison:
             self._tell("event_broken", recorded.key, recorded.version, detail=f"{error}")
             return
         folded.version, folded.position = recorded.version, recorded.position
+        is_searched = recorded.position <= self._applied.entries
+        folded.trail.add(folded.state, is_searched=is_searched)
         if beside != folded.state:
             differing = _between_states(folded.state, beside)
             self._tell("state_differs", recorded.key, recorded.version, differing=differing)
@@ -159,12 +181,15 @@ class RangeComparison:
     async def _compare_rows(self, folded: Sequence[_Folded]) -> None:
         if not folded:
             return
-        rows = await self._database.fetch(_READ_ROWS, *key_columns([one.key for one in folded]))
+        keys = [one.key for one in folded]
+        created = [0 if one.state is None else one.state.created for one in folded]
+        rows = await self._database.fetch(_READ_ROWS, *key_columns(keys), created)
         found = {row["item"]: row for row in rows}
         for item, one in enumerate(folded, start=1):
             if one.version != NO_VERSION or one.broken:
                 self._customers += 1
                 await self._compare_row(one, found[item])
+                self._compare_entry(one, found[item])
 
     async def _compare_row(self, folded: _Folded, row: Row) -> None:
         if folded.broken:
@@ -189,6 +214,20 @@ class RangeComparison:
         differing = differences(expected, found)
         if differing:
             self._tell("row_differs", folded.key, found.version, differing=differing)
+
+    def _compare_entry(self, folded: _Folded, row: Row) -> None:
+        trail = folded.trail
+        if folded.broken or row["parked"] or row["renewed"]:
+            return
+        if folded.blank and not trail.is_over:
+            return  # the entry has yet to go
+        if not row["has_entry"]:
+            if not trail.has_no_entry():
+                self._tell("entry_missing", folded.key, folded.version)
+        elif trail.is_over:
+            self._tell("entry_left", folded.key, folded.version, detail="it cannot be found")
+        elif differing := trail.differences(folded.key, _entry(row)):
+            self._tell("entry_differs", folded.key, folded.version, differing=differing)
 
     async def _fold_on(self, folded: _Folded, version: Version) -> None:
         """Fold up to the version of a row that went on since the checkpoint was read."""
@@ -257,3 +296,7 @@ def _between_states(folded: Customer, beside: Customer) -> list[Differing]:
 
 def _row(row: Row) -> CustomerRow:
     return CustomerRow(**{name: row[name] for name in CustomerRow.__struct_fields__})
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(**{name: row[f"entry_{name}"] for name in Entry.__struct_fields__})

@@ -2,7 +2,7 @@
 
 Ranges go to processes, since folding is what takes the time; each opens a session of its own for
 each range, so what stops one range stops the comparison. What has no event in the log is looked for
-in this process meanwhile: rows of nobody.
+in this process meanwhile (see ``strays``).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Final
 
 import msgspec
 
-from chaching.comparison.folding import Compared, Difference, Range, RangeComparison
-from chaching.domain.ids import AccountId, CustomerId, mode_of
-from chaching.envelope import Position, Version
-from chaching.eventstore.database import KEYED_LOOKUPS, Database, Row
+from chaching.comparison.folding import Applied, Compared, Difference, Range, RangeComparison
+from chaching.comparison.strays import strays
+from chaching.domain.ids import CustomerId
+from chaching.envelope import Position
+from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
 
 RANGE_EVENTS: Final = 20_000
-ROWS_MAX_CUSTOMERS: Final = 2_000
 NAMED_MAX_DIFFERENCES: Final = 1_000
 STATEMENT_TIMEOUT_S: Final = 60.0
 SESSIONS_MAX: Final = 2
@@ -36,7 +36,6 @@ FIRST_ID: Final = CustomerId("")
 LAST_ID: Final = CustomerId("~")  # stands after every id
 
 _APPLIED: Final = statement("chaching.comparison", "applied_up_to")
-_ROWS_OF_NOBODY: Final = statement("chaching.comparison", "rows_of_nobody")
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -100,20 +99,19 @@ async def compare_all(
     async with _opened(database_url) as database:
         await EventStore(database, keyring).check_master_key()
         [row] = await database.fetch(_APPLIED)
-        progress = Progress(position=Position(row["position"]))
+        applied = Applied(Position(row["rows"]), Position(row["entries"]))
+        progress = Progress(position=applied.rows)
 
         def tell(compared: Compared) -> None:
             progress.add(compared)
             progress.elapsed_s = time.monotonic() - started_s
             told(progress)
 
-        compare = partial(
-            compare_range, database_url, keyring, progress.position, with_values=with_values
-        )
+        compare = partial(compare_range, database_url, keyring, applied, with_values=with_values)
         with _executor(workers) as executor:
             ranges = _Ranges(database, keyring)
             await _all(
-                _tell_rows_of_nobody(database, tell),
+                _tell_strays(database, tell),
                 *(_work(ranges, compare, executor, tell) for _ in range(workers)),
             )
     return progress
@@ -122,14 +120,14 @@ async def compare_all(
 async def compare_range(
     database_url: str,
     keyring: Keyring,
-    checkpoint: Position,
+    applied: Applied,
     wanted: Range,
     *,
     with_values: bool,
 ) -> Compared:
     """Compare one range through sessions of its own; raises Unavailable."""
     async with _opened(database_url) as database:
-        comparison = RangeComparison(database, keyring, checkpoint, with_values=with_values)
+        comparison = RangeComparison(database, keyring, applied, with_values=with_values)
         return await comparison.compare(wanted)
 
 
@@ -169,24 +167,9 @@ async def _all(*work: Coroutine[None, None, None]) -> None:
         await asyncio.wait(tasks)
 
 
-async def _tell_rows_of_nobody(database: Database, tell: Callable[[Compared], None]) -> None:
-    after: tuple[str, bool, str] = ("", False, "")
-    while rows := await database.fetch(_ROWS_OF_NOBODY, *after, ROWS_MAX_CUSTOMERS):
-        nobody = [row for row in rows if not row["is_known"]]
-        if nobody:
-            tell(Compared(events=0, customers=0, differences=[_of_nobody(row) for row in nobody]))
-        after = (rows[-1]["account"], rows[-1]["livemode"], rows[-1]["id"])
-
-
-def _of_nobody(row: Row) -> Difference:
-    return Difference(
-        kind="row_of_nobody",
-        account=AccountId(row["account"]),
-        mode=mode_of(livemode=row["livemode"]),
-        customer=CustomerId(row["id"]),
-        version=Version(row["version"]),
-        detail="the log has no such customer",
-    )
+async def _tell_strays(database: Database, tell: Callable[[Compared], None]) -> None:
+    async for found in strays(database):
+        tell(Compared(events=0, customers=0, differences=found))
 
 
 @asynccontextmanager

@@ -32,6 +32,14 @@ SESSIONS_MAX: Final = 2
 # whoever is wrapped otherwise is looked for among all
 STATEMENT_TIMEOUT_S: Final = 60.0
 
+# what is told of a customer with personal values in the log that are not encrypted
+NOT_ERASABLE: Final = (
+    "This customer cannot be erased: personal values of it were stored before values were "
+    "encrypted, and the log is never rewritten. Nothing was changed. Clear its personal attributes "
+    "with an update and delete it: then only its history, events and backups tell them. Those are "
+    "forgotten by moving to a new database; see docs/forgetting.md."
+)
+
 _MAY_REWRAP: Final = statement("chaching.eventstore", "may_rewrap")
 _OTHERWISE: Final = statement("chaching.eventstore", "data_keys_wrapped_otherwise")
 _REWRAP: Final = statement("chaching.eventstore", "rewrap_data_keys")
@@ -70,7 +78,7 @@ async def erase_customer(
         store = EventStore(database, keyring)
         await store.check_master_key()
         if await store.has_plain_events(key):
-            raise ErasureRefused(f"{key.id} was created before values were encrypted")
+            raise ErasureRefused(f"{key.id}: {NOT_ERASABLE}")
         for _ in range(ATTEMPTS_MAX):
             try:
                 return Erased(id=key.id, already=not await _erase(store, key, actor, reason))

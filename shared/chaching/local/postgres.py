@@ -66,6 +66,8 @@ SETTINGS: Mapping[str, str] = {
     "password_encryption": "scram-sha-256",
     "logging_collector": "off",
     "log_destination": "stderr",
+    # details and contexts of errors quote rows and values
+    "log_error_verbosity": "terse",
     "cluster_name": "chaching",
 }
 

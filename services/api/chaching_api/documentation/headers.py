@@ -9,6 +9,7 @@ from chaching_api.documentation.schemas import Schema
 from chaching_api.errors import REALM, RETRY_AFTER_S
 from chaching_api.requests import (
     AS_OF_HEADER,
+    ERASED_HEADER,
     IDEMPOTENCY_KEY_CHARACTERS_MAX,
     OWN_VERSION,
     REASON,
@@ -86,6 +87,11 @@ ANSWERED: Final[Mapping[str, Schema]] = {
         "which it is, in the form that `as_of` takes.",
         "required": True,
         "schema": {"type": "string", "pattern": "^(?:version|position):[0-9]+$"},
+    },
+    ERASED_HEADER: {
+        "description": "With `as_of`: the customer was erased since, so personal values of then "
+        "are shown as if there had been none.",
+        "schema": {"type": "string", "const": "true"},
     },
     "ETag": {
         "description": "The digest of the content.",

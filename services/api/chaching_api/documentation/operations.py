@@ -121,7 +121,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         query=parameters.RETRIEVE,
         answers={"anyOf": [component("Customer"), component("DeletedCustomer")]},
         answer_example=CUSTOMER,
-        sometimes=("Chaching-As-Of",),
+        sometimes=("Chaching-As-Of", "Chaching-Erased"),
         errors=REFUSED_WITH_ID,
     ),
     Operation(

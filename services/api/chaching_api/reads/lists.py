@@ -17,7 +17,8 @@ step over a page's edge.
 
 Bounds. The tail looks at the newest ``TAIL_MAX_EVENTS`` of the log and decodes states until
 ``TAIL_MAX_BYTES`` are used up. What lies beyond either, and what cannot be decoded, is counted as
-unseen and told in the answer: of those customers the page shows what the read model has.
+unseen and told in the answer: of those customers the page shows what the read model has, unless
+they were erased (at most ``ERASED_MAX_CUSTOMERS`` of them): those it leaves out.
 
 Lists of one account and mode that wait together share a tail, which began after each of them came.
 """
@@ -45,6 +46,7 @@ TAIL_MAX_BYTES: Final = 16 * 1024 * 1024
 TAILS_IN_FLIGHT_MAX: Final = 2
 TAILS_BATCH_MAX_LISTS: Final = 64
 PAGES_IN_FLIGHT_MAX: Final = 2
+ERASED_MAX_CUSTOMERS: Final = 5_000
 LISTS_WAITING_MAX: Final = 1_000
 DECODED_AT_ONCE_MAX_EVENTS: Final = 250
 
@@ -53,6 +55,7 @@ AccountMode: TypeAlias = tuple[AccountId, bool]
 
 _PACKAGE: Final = "chaching_api.reads"
 _TAIL: Final = statement(_PACKAGE, "list_tail")
+_ERASED: Final = statement(_PACKAGE, "erased_since")
 _FROM_NEWEST: Final = statement(_PACKAGE, "list_from_newest")
 _FROM_OLDEST: Final = statement(_PACKAGE, "list_from_oldest")
 _EMAIL_FROM_NEWEST: Final = statement(_PACKAGE, "list_email_from_newest")
@@ -123,11 +126,17 @@ class Lists:
                 unseen_events += 1
             if number % DECODED_AT_ONCE_MAX_EVENTS == 0:
                 await asyncio.sleep(0)  # let other requests in
+        applied = Position(rows[0]["checkpoint"])
         return Tail(
             customers=customers,
             unseen_events=unseen_events,
-            applied=Position(rows[0]["checkpoint"]),
+            erased=await self._erased_since(whose, applied) if unseen_events else (),
+            applied=applied,
         )
+
+    async def _erased_since(self, whose: AccountMode, applied: Position) -> list[CustomerId]:
+        rows = await self._database.fetch(_ERASED, *whose, applied, ERASED_MAX_CUSTOMERS)
+        return [CustomerId(row["id"]) for row in rows]
 
     def _customer(self, row: Row, key: StreamKey) -> Customer:
         payload, state = row["payload"], row["state"]
@@ -146,7 +155,7 @@ class Lists:
             walk.test_clock or "",
             *msgspec.structs.astuple(walk.after),
             *msgspec.structs.astuple(walk.before),
-            list(asked.tail.customers),
+            [*asked.tail.customers, *asked.tail.erased],
             walk.limit + 1,
         )
         if walk.email is None:

@@ -40,6 +40,7 @@ SEARCHES: Final[Mapping[str, str]] = {
 }
 
 _LAG: Final = statement("chaching_api.reads", "search_lag")
+_ERASED: Final = statement("chaching_api.reads", "erased_among")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +92,22 @@ async def _find(
     total_count: int | None = None
     if counted:
         [[total_count]] = await _fetch(session, search_sql.count(search))
-    shown = tuple([_listed(row) for row in rows[:limit]])
+    lag = max(row["events"], 0)
+    shown = [_listed(row) for row in rows[:limit]]
     return Found(
-        customers=shown,
+        customers=tuple(await _without_erased(session, search, shown) if lag else shown),
         following=shown[-1].place if len(rows) > limit else None,
         total_count=total_count,
-        lag=max(row["events"], 0),
+        lag=lag,
     )
+
+
+async def _without_erased(session: Session, search: Search, shown: list[Listed]) -> list[Listed]:
+    """Leave out whose erasure the read model has yet to apply; a page may be shorter for it."""
+    ids = [listed.place.id for listed in shown]
+    rows = await session.fetch(_ERASED, search.account, search.livemode, ids)
+    erased = {row["id"] for row in rows}
+    return [listed for listed in shown if listed.place.id not in erased]
 
 
 def _listed(row: Row) -> Listed:

@@ -56,12 +56,13 @@ class Listed(msgspec.Struct, frozen=True):
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
     """The customers of an account and mode that the read model may not have as they are.
 
-    ``unseen_events`` are beyond the read model and not in here either. ``applied`` is how far the
-    read model had come.
+    ``unseen_events`` are beyond the read model and not in here either; who was erased among them is
+    ``erased``, so that no list shows them. ``applied`` is how far the read model had come.
     """
 
     customers: Mapping[CustomerId, Customer] = {}
     unseen_events: int = 0
+    erased: Sequence[CustomerId] = ()
     applied: Position = START
 
 

@@ -34,7 +34,14 @@ from chaching_api.moments import AtVersion, Moment, refuse_future
 from chaching_api.parameters import AS_OF, CreateInput
 from chaching_api.reads.past import Past
 from chaching_api.reads.retrieve import Retrieve
-from chaching_api.requests import AS_OF_HEADER, AUDIT, Call, customer_id_of, read_call
+from chaching_api.requests import (
+    AS_OF_HEADER,
+    AUDIT,
+    ERASED_HEADER,
+    Call,
+    customer_id_of,
+    read_call,
+)
 from chaching_api.resources.missing import missing, missing_beside, other_mode
 
 READ: Final = "customers:read"
@@ -147,10 +154,11 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         if event is None:
             raise await self._missing_at(key, moment)
         [customer] = decode_customers([event])
-        return Answer(
-            body=render_expanded(customer, expand) if expand else render(customer),
-            headers={AS_OF_HEADER: f"version:{event.version}"},
-        )
+        headers = {AS_OF_HEADER: f"version:{event.version}"}
+        if event.erased:
+            headers[ERASED_HEADER] = "true"
+        body = render_expanded(customer, expand) if expand else render(customer)
+        return Answer(body=body, headers=headers)
 
     async def _missing_at(self, key: StreamKey, moment: Moment) -> NoSuchCustomer:
         # versions are of one customer, and the other mode's is another
