@@ -65,10 +65,11 @@ class Subscription:
 
     ``queue`` names it, and the subscriber; all processes of one subscriber use the same name, and
     one of them works while the others stand by. A new name begins with the first event there ever
-    was. ``accounts``, ``modes`` and ``types`` say which events are wanted; None means all.
+    was. ``accounts``, ``modes`` and ``types`` say which events are wanted; None means all. In types
+    ``*`` stands for any text, as in ``customer.*``.
 
     Raises:
-        ValueError: the name cannot name a queue.
+        ValueError: the name cannot name a queue, or no event can ever be what is wanted.
         TypeError: one text stands where several are meant.
     """
 
