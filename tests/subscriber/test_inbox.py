@@ -20,7 +20,7 @@ from chaching.envelope import Position, StreamKey
 from chaching.eventstore.errors import Fenced, Unavailable
 from chaching.subscriber import Connection, Inbox, InboxRefused, TransactionEnded, TryLater
 from chaching.subscriber.bookmark import Bookmark
-from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Step
+from chaching.subscriber.inbox import HandlerFailed, Held, OpenInbox, ParkedEvent, Step
 
 NAME: Final = "crm"
 SILENCE_S: Final = 0.3
@@ -45,7 +45,7 @@ def writing(position: int) -> Callable[[Connection], Awaitable[None]]:
 
 
 @asynccontextmanager
-async def inbox_of(url: str) -> AsyncGenerator[Inbox]:
+async def inbox_of(url: str) -> AsyncGenerator[OpenInbox]:
     async with Inbox(url, silence_max_s=SILENCE_S, transaction_max_s=1.0).opened() as inbox:
         await inbox.create()
         yield inbox

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -244,6 +245,11 @@ async def test_a_time_that_is_too_late_is_no_reason_to_miss_anything(
     await assert_complete(copy, TOLD[:90])
 
 
+async def stands_at(subscription: Subscription, position: int) -> bool:
+    await asyncio.sleep(0)
+    return subscription.status.position == position
+
+
 async def test_what_is_not_wanted_is_passed_over_and_the_position_moves(
     amqp_url: str, prefix: str, queue: str, copy: Copy
 ) -> None:
@@ -341,6 +347,23 @@ async def test_two_processes_never_apply_an_event_twice(
     ):
         await publish(amqp_url, prefix, TOLD[:200], LOG_ID)
         await copy.reaches(200)
+    await assert_complete(copy, TOLD[:200])
+
+
+async def test_two_subscriptions_can_share_an_inbox_and_one_ends_before_the_other(
+    amqp_url: str, prefix: str, queue: str, copy: Copy
+) -> None:
+    inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
+    all_of_it = Subscription(amqp_url, queue, prefix=prefix)
+    nothing = Subscription(amqp_url, f"{prefix}.mailer", prefix=prefix, accounts={"acct_none"})
+    async with running(all_of_it.run(keep_copy, inbox=inbox)):
+        async with running(nothing.run(keep_copy, inbox=inbox)):
+            await publish(amqp_url, prefix, TOLD[:100], LOG_ID)
+            await eventually(partial(stands_at, nothing, 100), "the other one has come to 100")
+        await publish(amqp_url, prefix, TOLD[100:200], LOG_ID)
+        await eventually(partial(stands_at, all_of_it, 200), "the first one has come to 200")
+    await without_queue(amqp_url, f"{prefix}.mailer")
+    await without_queue(amqp_url, f"{prefix}.mailer.parked")
     await assert_complete(copy, TOLD[:200])
 
 

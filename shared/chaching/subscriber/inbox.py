@@ -257,6 +257,7 @@ class Inbox:
 
     ``transaction_max_s`` seconds are what one step may take, all calls of the handler in it
     together; ``silence_max_s`` seconds after its last sign of life another process may take over.
+    Several subscriptions may share one: each run opens sessions of its own.
     """
 
     def __init__(
@@ -266,24 +267,35 @@ class Inbox:
         transaction_max_s: float = TRANSACTION_MAX_S,
         silence_max_s: float = SILENCE_MAX_S,
     ) -> None:
+        self._database_url = database_url
         self._transaction_max_s = transaction_max_s
         self._silence_max_s = silence_max_s
-        self._database = Database(
-            database_url,
-            name="subscriber",
-            sessions_max=SESSIONS_MAX,
-            statement_timeout_s=transaction_max_s,
-            settings={"idle_in_transaction_session_timeout": f"{transaction_max_s * 1000:.0f}"},
-        )
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Inbox]:
+    async def opened(self) -> AsyncGenerator[OpenInbox]:
         """Open the database, without waiting for it, and close it at the end."""
-        await self._database.open()
+        limit_s = self._transaction_max_s
+        database = Database(
+            self._database_url,
+            name="subscriber",
+            sessions_max=SESSIONS_MAX,
+            statement_timeout_s=limit_s,
+            settings={"idle_in_transaction_session_timeout": f"{limit_s * 1000:.0f}"},
+        )
+        await database.open()
         try:
-            yield self
+            yield OpenInbox(database, limit_s, self._silence_max_s)
         finally:
-            await self._database.close()
+            await database.close()
+
+
+class OpenInbox:
+    """The inbox while one run has it open."""
+
+    def __init__(self, database: Database, transaction_max_s: float, silence_max_s: float) -> None:
+        self._database = database
+        self._transaction_max_s = transaction_max_s
+        self._silence_max_s = silence_max_s
 
     async def create(self) -> None:
         """Make the inbox in the database unless it is there.

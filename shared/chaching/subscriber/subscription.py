@@ -35,7 +35,7 @@ from chaching.subscriber.errors import Stopped
 from chaching.subscriber.events import Event, Received, event_of, plain_event
 from chaching.subscriber.feed import Batch, Feed, Missing, feeding
 from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries
-from chaching.subscriber.inbox import Held, Inbox
+from chaching.subscriber.inbox import Held, Inbox, OpenInbox
 from chaching.subscriber.parking import Parking
 from chaching.subscriber.token_queue import Token
 from chaching.subscriber.wanted import wanted_of
@@ -119,11 +119,11 @@ class Subscription:
         Raises:
             Stopped: somebody must decide something; see its kinds.
         """
-        async with inbox.opened():
+        async with inbox.opened() as opened:
             try:
                 await supervised(
                     "subscriber",
-                    partial(self._hold, handler, inbox),
+                    partial(self._hold, handler, opened),
                     expected=(Unavailable, Fenced),
                     fatal=(Stopped,),
                 )
@@ -148,7 +148,7 @@ class Subscription:
                 self._tell_lost(error)
             await backoff.pause()
 
-    async def _hold(self, handler: Handler, inbox: Inbox) -> None:
+    async def _hold(self, handler: Handler, inbox: OpenInbox) -> None:
         await inbox.create()
         async with inbox.holding(self._queues.own) as held:
             parking = Parking(self._amqp_url, self._queues)
@@ -157,7 +157,8 @@ class Subscription:
             try:
                 await self._follow(held, handling)
             finally:
-                self._held = None
+                if self._held is held:
+                    self._held = None
                 await parking.close()
 
     async def _follow(self, held: Held, handling: Handling) -> None:
@@ -213,7 +214,8 @@ class Subscription:
             try:
                 yield feed
             finally:
-                self._feed = None
+                if self._feed is feed:  # another run of this subscription may have gone on
+                    self._feed = None
 
     def _tell_lost(self, error: BrokerUnavailable) -> None:
         logger().warning("queue_lost", queue=self._queues.own, reason=str(error))
