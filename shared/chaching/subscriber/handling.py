@@ -12,7 +12,9 @@ A server that is away is waited for, however long, and no try is counted (see th
 
 A process that was killed may have been ended by an event. So after an end that was not clean the
 first batch is handled one by one, each try counted before it is made; an event that ended the
-process at every try is parked like any other.
+process at every try is parked like any other. A try that found a server away is taken back before
+the pause, so a process may be killed any number of times while it waits. A handler that is killed
+while it works cannot be told from one that kills.
 
 A parked event that an operator put back comes out of turn. It is handled when it is the first that
 is parked of its customer, and goes back behind the others when it is not or fails again; one that
@@ -47,6 +49,8 @@ TRIES_MAX: Final = 5
 TRY_PAUSE_FIRST_S: Final = 0.1
 TRY_PAUSE_MAX_S: Final = 5.0
 CAREFUL_EVENTS: Final = 200
+# after a lost answer to a commit: the server may be at it still
+OUTCOME_PAUSE_S: Final = 0.1
 UNFINISHED: Final = Why(
     reason="UnfinishedTries", detail="the process ended while the event was tried, every time"
 )
@@ -180,13 +184,14 @@ class Handling:
     async def _failure(self, message: Received, step: Step) -> Why | None:
         """Try an event by itself; return why it cannot be handled, or None when it is done."""
         backoff = BackOff(first_s=self._tries.pause_first_s, max_s=self._tries.pause_max_s)
+        patience = BackOff()
         while True:
             count = partial(self._held.count_try, message.position)
             tries = await retried(count, on=Unavailable)
             if tries > self._tries.tries_max:
                 return msgspec.structs.replace(UNFINISHED, tries=tries - 1)
             try:
-                await self._commit(step, [event_of(message)])
+                is_done = await self._is_committed(step, [event_of(message)])
             except Undecodable as error:
                 return because_of(error, tries)
             except HandlerFailed as failed:
@@ -195,7 +200,12 @@ class Handling:
                 if tries == self._tries.tries_max:
                     return because_of(failed.error, tries)
             else:
-                return None
+                if is_done:
+                    return None
+                take_back = partial(self._held.take_back_try, message.position)
+                await retried(take_back, on=Unavailable)
+                await patience.pause()
+                continue
             await backoff.pause()
 
     async def _park(self, run: Sequence[Received], why: Why) -> None:
@@ -211,17 +221,27 @@ class Handling:
     async def _commit(self, step: Step, events: Sequence[Event]) -> None:
         """Do a step, waiting while a server is away; raises Fenced and HandlerFailed."""
         backoff = BackOff()
-        while True:
-            try:
-                return await self._held.commit(step, partial(self._handle, events))
-            except Unavailable as error:
-                logger().warning("step_postponed", position=step.start, reason=str(error))
-                is_undone = isinstance(error, Postponed)
+        while not await self._is_committed(step, events):
             await backoff.pause()
-            if is_undone:
-                continue
-            if await retried(partial(self._held.is_done, step), on=Unavailable):
-                return None
+
+    async def _is_committed(self, step: Step, events: Sequence[Event]) -> bool:
+        """Do a step and say whether it is done, which it is not while a server is away.
+
+        Raises:
+            Fenced: another holds the inbox now.
+            HandlerFailed: the handler is to blame, or the event.
+        """
+        try:
+            await self._held.commit(step, partial(self._handle, events))
+        except Unavailable as error:
+            logger().warning("step_postponed", position=step.start, reason=str(error))
+            is_undone = isinstance(error, Postponed)
+        else:
+            return True
+        if is_undone:
+            return False
+        await asyncio.sleep(OUTCOME_PAUSE_S)
+        return await retried(partial(self._held.is_done, step), on=Unavailable)
 
     async def _handle(self, events: Sequence[Event], connection: DriverConnection) -> None:
         for event in events:

@@ -19,7 +19,8 @@ that failed and whose error the handler swallowed would make PostgreSQL roll bac
 without a word, so the transaction is asked whether it is sound before it is committed.
 
 Before an event that is suspected of ending the process is tried, its try is counted in the row, in
-a transaction of its own, so that the count outlives the process.
+a transaction of its own, so that the count outlives the process. A try that turns out to have
+waited for a server is taken back, so that only those count that ended the process or failed.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ _LET_GO: Final = statement(PACKAGE, "let_go")
 _MOVE: Final = statement(PACKAGE, "move")
 _STAND: Final = statement(PACKAGE, "stand")
 _COUNT_TRY: Final = statement(PACKAGE, "count_try")
+_TAKE_BACK_TRY: Final = statement(PACKAGE, "take_back_try")
 _PARK: Final = statement(PACKAGE, "park")
 _UNPARK: Final = statement(PACKAGE, "unpark")
 _PARKED: Final = statement(PACKAGE, "parked")
@@ -202,6 +204,13 @@ class Held:
             raise self._fenced()
         tries: int = row["tries"]
         return tries
+
+    async def take_back_try(self, position: Position) -> None:
+        """Count the last try of the event at a position no more; raises Unavailable.
+
+        Harmless when the epoch is over.
+        """
+        await self._database.execute(_TAKE_BACK_TRY, self._name, self._epoch, position)
 
     async def renew(self) -> None:
         """Say that the holder is alive; raises Fenced when the epoch is over, or Unavailable."""
