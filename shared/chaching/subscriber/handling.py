@@ -18,7 +18,8 @@ while it works cannot be told from one that kills.
 
 A parked event that an operator put back comes out of turn. It is handled when it is the first that
 is parked of its customer, and goes back behind the others when it is not or fails again; one that
-is to be discarded is only noted. Whatever is not noted as parked has been handled before.
+is to be discarded is only noted, also when its message was lost and the order comes alone. Whatever
+is not noted as parked has been handled before.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from chaching.runtime.lifecycle import BackOff, retried
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import bookmark_of
 from chaching.subscriber.errors import HandlerNotAsync
-from chaching.subscriber.events import Event, Received, event_of
+from chaching.subscriber.events import Event, GivenUp, Received, event_of
 from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Postponed, Step
 from chaching.subscriber.pace import Pace
 from chaching.subscriber.parking import Parking, Why, because_of, behind, place_of
@@ -103,13 +104,16 @@ class Handling:
             else:
                 await self._together(run)
 
-    async def handle_ordered(self, message: Received) -> None:
+    async def handle_ordered(self, message: Received | GivenUp) -> None:
         """Do what an operator decided about a parked event.
 
         Raises:
             Fenced: another holds the inbox now, or a commit's answer was lost.
             ParkedQueueFull: it has to be parked again and cannot be.
         """
+        if isinstance(message, GivenUp):
+            await self._give_up(message.position)
+            return
         here = self._held.bookmark
         step = Step(start=here.position, end=here, unpark=message.position)
         if message.position not in self._held.parked:
@@ -124,6 +128,18 @@ class Handling:
             await self._commit(Step(start=here.position, end=here), [])  # its tries are over
         else:
             self._tell("parked_event_handled", message)
+
+    async def _give_up(self, position: Position) -> None:
+        """Note that an event is parked no more whose message is lost."""
+        key = self._held.parked.key_of(position)
+        if key is None:
+            logger().warning("parked_event_ignored", position=position)
+            return
+        here = self._held.bookmark
+        await self._commit(Step(start=here.position, end=here, unpark=position), [])
+        logger().warning(
+            "parked_event_discarded", position=position, customer=key.id, account=key.account
+        )
 
     def _runs(self, messages: Sequence[Received]) -> Iterator[Sequence[Received]]:
         """Yield steps: an event that waits behind a parked one is a step by itself."""

@@ -114,6 +114,10 @@ class Parked:
     def __contains__(self, position: Position) -> bool:
         return position in self._keys
 
+    def key_of(self, position: Position) -> StreamKey | None:
+        """Return whose event is parked at a position, if one is."""
+        return self._keys.get(position)
+
     def first_of(self, key: StreamKey) -> Position | None:
         """Return the first parked position of a customer, if any is parked."""
         return min(self._positions.get(key, ()), default=None)

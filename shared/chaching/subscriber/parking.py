@@ -33,6 +33,7 @@ from chaching.runtime.logs import logger
 from chaching.subscriber.errors import ParkedQueueFull
 from chaching.subscriber.events import Received
 
+BEHIND: Final = "behind "
 DETAIL_CHARACTERS_MAX: Final = 4_000
 REFUSALS_MAX: Final = 8
 # a quorum queue that was full takes messages again when it is this full
@@ -51,7 +52,13 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def behind(position: Position) -> Why:
-    return Why(reason=f"behind {position}")
+    return Why(reason=f"{BEHIND}{position}")
+
+
+def waits_behind(reason: str) -> Position | None:
+    """Return what an event waits behind, if it is for that reason that it is parked."""
+    position = reason.removeprefix(BEHIND)
+    return Position(int(position)) if position != reason and position.isdecimal() else None
 
 
 def because_of(error: Exception, tries: int) -> Why:
