@@ -94,6 +94,21 @@ async def test_a_failed_statement_whose_error_is_swallowed_does_not_pass_for_don
     assert (await copy.applied(), await copy.position()) == ([], 0)
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_the_handlers_failure(copy: Copy) -> None:
+    async def wait_for_what_was_cancelled(connection: Connection) -> None:
+        await writing(7)(connection)
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async with held_by(copy.url) as held:
+        with pytest.raises(HandlerFailed, match="HandlerCancelled"):
+            await held.commit(step(0, 7), wait_for_what_was_cancelled)
+        assert (await copy.applied(), await copy.position()) == ([], 0)
+        await held.commit(step(0, 7), writing(7))
+    assert (await copy.applied(), await copy.position()) == ([7], 7)
+
+
 async def test_a_savepoint_lets_a_statement_fail(copy: Copy) -> None:
     async def try_twice(connection: asyncpg.Connection) -> None:
         with pytest.raises(asyncpg.UndefinedTableError):

@@ -63,6 +63,22 @@ class Handler(Protocol):
     def __call__(self, event: Event, connection: DriverConnection, /) -> Awaitable[None]: ...
 
 
+def expect_handler(handler: Handler) -> None:
+    """Refuse what cannot be called as a handler is, before every event fails for it.
+
+    Raises:
+        TypeError: it does not take an event and a connection.
+    """
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:  # it does not tell
+        return
+    try:
+        signature.bind(object(), object())
+    except TypeError as error:
+        raise TypeError(f"a handler takes an event and a connection: {error}") from None
+
+
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
     """How often an event is tried by itself, and the pauses in between, which double."""
 

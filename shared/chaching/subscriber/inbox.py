@@ -44,6 +44,7 @@ from chaching.eventstore.statements import statement
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import Bookmark
 from chaching.subscriber.errors import InboxRefused, Stopped, TransactionEnded, TryLater
+from chaching.subscriber.urls import database_url as checked_url
 
 TRANSACTION_MAX_S: Final = 30.0
 SILENCE_MAX_S: Final = 5.0
@@ -78,6 +79,10 @@ class HandlerFailed(Exception):  # noqa: N818 - says what happened
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
         self.error = error
+
+
+class HandlerCancelled(Exception):  # noqa: N818 - says what happened
+    """The handler let a cancellation through that nobody had asked this process for."""
 
 
 class Postponed(Unavailable):
@@ -251,6 +256,10 @@ class Held:
                 await work(connection)
         except Stopped:
             raise
+        except asyncio.CancelledError:
+            if _is_asked_to_stop():
+                raise
+            raise HandlerFailed(HandlerCancelled()) from None
         except Exception as error:
             if isinstance(error, TryLater) or is_outage(error) or connection.is_closed():
                 raise Postponed(f"the handler waits: {type(error).__name__}") from error
@@ -271,6 +280,9 @@ class Inbox:
     ``transaction_max_s`` seconds are what one step may take, all calls of the handler in it
     together; ``silence_max_s`` seconds after its last sign of life another process may take over.
     Several subscriptions may share one: each run opens sessions of its own.
+
+    Raises:
+        ValueError: the URL cannot be that of a PostgreSQL.
     """
 
     def __init__(
@@ -280,7 +292,7 @@ class Inbox:
         transaction_max_s: float = TRANSACTION_MAX_S,
         silence_max_s: float = SILENCE_MAX_S,
     ) -> None:
-        self._database_url = database_url
+        self._database_url = checked_url(database_url)
         self._transaction_max_s = transaction_max_s
         self._silence_max_s = silence_max_s
 
@@ -376,6 +388,11 @@ def _allowed() -> Generator[None]:
                 "make it and grant the role its tables, see docs/subscribing.md"
             ) from error
         raise
+
+
+def _is_asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def schema() -> str:

@@ -34,10 +34,11 @@ from chaching.subscriber.bookmark import Bookmark, bookmark_of
 from chaching.subscriber.errors import Stopped
 from chaching.subscriber.events import Event, Received, event_of, plain_event
 from chaching.subscriber.feed import Batch, Feed, Missing, feeding
-from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries
+from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries, expect_handler
 from chaching.subscriber.inbox import Held, Inbox, OpenInbox
 from chaching.subscriber.parking import Parking
 from chaching.subscriber.token_queue import Token
+from chaching.subscriber.urls import broker_url
 from chaching.subscriber.wanted import wanted_of
 
 FLUSH_EVERY_S: Final = 0.5
@@ -69,7 +70,8 @@ class Subscription:
     ``*`` stands for any text, as in ``customer.*``.
 
     Raises:
-        ValueError: the name cannot name a queue, or no event can ever be what is wanted.
+        ValueError: the name cannot name a queue, the URL cannot be a broker's, or no event can ever
+            be what is wanted.
         TypeError: one text stands where several are meant.
     """
 
@@ -84,7 +86,7 @@ class Subscription:
         tries: Tries = USUAL_TRIES,
         prefix: str = topology.PREFIX,
     ) -> None:
-        self._amqp_url = amqp_url
+        self._amqp_url = broker_url(amqp_url)
         self._queues = queues_of(queue)
         self._wanted = wanted_of(accounts, modes, types)
         self._tries = tries
@@ -118,7 +120,9 @@ class Subscription:
 
         Raises:
             Stopped: somebody must decide something; see its kinds.
+            TypeError: the handler does not take an event and a connection.
         """
+        expect_handler(handler)
         async with inbox.opened() as opened:
             try:
                 await supervised(
