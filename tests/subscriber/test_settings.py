@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import pytest
 from tests.support.subscribers import keep_copy
+from tests.support.waiting import LIMIT_S
 
 from chaching.subscriber import Connection, Event, Handler, Inbox, Subscription
 from chaching.subscriber.handling import expect_handler
@@ -60,7 +62,10 @@ async def test_a_handler_that_does_not_take_what_it_gets_is_refused_before_any_e
     # neither server is asked
     subscription = Subscription("amqp://localhost:1/", "crm")
     with pytest.raises(TypeError, match="a handler takes an event and a connection: "):
-        await subscription.run(cast("Handler", handler), inbox=Inbox("postgresql://localhost:1/"))
+        async with asyncio.timeout(LIMIT_S):
+            await subscription.run(
+                cast("Handler", handler), inbox=Inbox("postgresql://localhost:1/")
+            )
 
 
 class _Keeper:
