@@ -109,6 +109,12 @@ async def test_a_cancellation_that_nobody_asked_for_is_the_handlers_failure(copy
     assert (await copy.applied(), await copy.position()) == ([7], 7)
 
 
+async def test_a_database_that_is_not_there_is_named(copy: Copy) -> None:
+    with pytest.raises(Unavailable, match='lets nobody in: database "nowhere" does not exist'):
+        async with inbox_of(copy.url.replace(copy.name, "nowhere")):
+            pass
+
+
 async def test_a_savepoint_lets_a_statement_fail(copy: Copy) -> None:
     async def try_twice(connection: asyncpg.Connection) -> None:
         with pytest.raises(asyncpg.UndefinedTableError):
