@@ -159,7 +159,7 @@ async def test_each_of_the_services_roles_may_read_the_log(
 
 @pytest.mark.parametrize(
     ("place", "told"),
-    [("?role=pg_monitor", "may not read"), ("/postgres", "run `chaching migrate`")],
+    [("?role=pg_monitor", "may not read"), ("/postgres", "DATABASE_URL names another one")],
 )
 async def test_whoever_finds_no_log_is_told_why(database_url: str, place: str, told: str) -> None:
     url = database_url if place.startswith("?") else database_url.rpartition("/")[0]

@@ -182,7 +182,7 @@ async def test_a_full_queue_is_waited_for(
     async with declared(amqp_url, bare_prefix, SMALL) as queue:
         replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head))
         async with running(replay.run()) as work:
-            await is_waiting(replay, "the queue is full")
+            await is_waiting(replay, "the queue takes no more")
             assert 1 <= replay.position < head
             taken: list[int] = []
             async for message in queue.iterator():
@@ -203,7 +203,7 @@ async def test_a_queue_that_stays_full_is_given_up(
     head = await append_customers(store, customers=50, updates=0)
     async with declared(amqp_url, bare_prefix, SMALL):
         replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head, give_up_after_s=0.0))
-        with pytest.raises(Stopped, match="the queue is full") as told:
+        with pytest.raises(Stopped, match="the queue takes no more") as told:
             await replay.run()
         assert str(told.value).startswith("gave up after 0 s")
         assert 1 <= replay.position < head
@@ -251,7 +251,7 @@ async def test_a_queue_that_is_not_there_is_said(
         head = await append_customers(store, customers=50, updates=0, first=3)
         replay = Replay(database, KEYRING, amqp_url, order(bare_prefix, head))
         work = asyncio.create_task(replay.run())
-        await is_waiting(replay, "the queue is full")
+        await is_waiting(replay, "the queue takes no more")
         await queue.delete(if_unused=False, if_empty=False)
         with pytest.raises(QueueMissing):
             await asyncio.wait_for(work, LIMIT_S)

@@ -173,7 +173,7 @@ async def test_a_terminal_shows_a_bar_from_which_one_goes_on_after_a_kill(
         given = {**settings, "TERM": "xterm", "COLUMNS": "100"}
         async with command(*arguments, settings=given, stderr=inside) as process:
             shown = ""
-            while "waiting: the queue is full" not in shown:
+            while "waiting: the queue takes no more" not in shown:
                 shown += (await asyncio.to_thread(os.read, terminal, TERMINAL_BYTES)).decode()
             process.kill()
     finally:

@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator
 import pytest
 import structlog
 from tests.support.brokers import own_prefix
+from tests.support.poison import FAST
 from tests.support.subscribers import Copy, own_database
 
 from chaching.broker import topology
 from chaching.broker.connection import connected
+from chaching.subscriber import Subscription
 
 
 @pytest.fixture
@@ -29,6 +31,12 @@ async def queue(amqp_url: str, prefix: str) -> AsyncGenerator[str]:
         channel = await connection.channel(publisher_confirms=False)
         for each in (name, f"{name}.parked", f"{name}.position"):
             await channel.queue_delete(each)
+
+
+@pytest.fixture
+def subscription(amqp_url: str, prefix: str, queue: str) -> Subscription:
+    """A subscriber that is quick to give an event up."""
+    return Subscription(amqp_url, queue, prefix=prefix, tries=FAST)
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from chaching.broker.connection import connected
 from chaching.broker.deliveries import Deliveries
 from chaching.broker.subscriber_queues import QueueNames, queues_of
 from chaching.cli import main as cli
-from chaching.cli.parked import LISTED, give_back
-from chaching.subscriber.events import Received, received
+from chaching.cli.parked import LISTED, give_back, give_up
+from chaching.envelope import Position
+from chaching.subscriber.events import GivenUp, Received, received, received_or_given_up
 from chaching.subscriber.parking import Parking, Why, because_of, behind
 
 TOLD: Final = told_log(60)
@@ -57,6 +58,13 @@ def run(*arguments: str, answer: str | None = None) -> str:
     result = CliRunner().invoke(cli.chaching, arguments, input=answer, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def noted(*arguments: str) -> str:
+    """Run a command that succeeds; return what it says beside its result."""
+    result = CliRunner().invoke(cli.chaching, ["parked", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stderr
 
 
 def decoded(*arguments: str) -> dict[str, Any]:
@@ -149,6 +157,35 @@ def test_discarding_needs_a_yes(queues: QueueNames) -> None:
     assert nothing == f"0 events of {queues.own} will be passed over\n"
 
 
+def test_an_event_that_others_wait_behind_and_that_is_not_there_can_be_discarded_as_lost(
+    queues: QueueNames,
+) -> None:
+    where = ["--queue", queues.own, "--position", str(FIRST.position)]
+    assert "wait behind" not in noted("list", "--queue", queues.own)
+    run("parked", "discard", *where, "--yes")
+    hint = noted("list", "--queue", queues.own)
+    assert f"events wait behind {FIRST.position}, which is not there" in hint
+    [words] = re.findall(r"`chaching (parked discard [^`]+)`", hint)
+    told = run(*words.split(), answer="y\n")
+    assert told == f"if {FIRST.position} of {queues.own} is parked, it will be passed over\n"
+    assert decoded(*words.split(), "--yes") == {"positions": [FIRST.position]}
+    assert parked(queues) == sorted([SECOND.position, OTHER.position])
+
+
+async def test_the_order_to_discard_what_is_lost_names_the_event_and_its_log(
+    amqp_url: str, queues: QueueNames
+) -> None:
+    await give_up(queues.own, Position(999))
+    async with connected(amqp_url, name="tests") as connection:
+        deliveries = Deliveries(connection, queues.own, channel_number=2, prefetch_messages=10)
+        await deliveries.open()
+        assert await deliveries.wait(LIMIT_S)
+        [delivery] = deliveries.take(10)
+    order = received_or_given_up(delivery.headers, delivery.body)
+    assert isinstance(order, GivenUp)
+    assert (order.position, order.log_id) == (999, LOG_ID)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -158,6 +195,13 @@ def test_discarding_needs_a_yes(queues: QueueNames) -> None:
         (["replay", "--queue", "{queue}", "--position", "999"], "no such event is parked"),
         (["replay", "--queue", "{queue}", "--position", f"{SECOND.position}"], "waits behind"),
         (["discard", "--queue", "{queue}", "--yes"], "say which"),
+        (["discard", "--queue", "{queue}", "--position", "999", "--yes"], "discard --lost"),
+        (["discard", "--queue", "{queue}", "--lost", "--yes"], "--lost takes --position"),
+        (["discard", "--queue", "{queue}", "--lost", "--all", "--position", "9"], "nothing else"),
+        (
+            ["discard", "--queue", "{queue}", "--position", f"{FIRST.position}", "--lost", "--yes"],
+            "discard that",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

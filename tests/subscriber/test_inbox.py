@@ -20,7 +20,7 @@ from chaching.envelope import Position, StreamKey
 from chaching.eventstore.errors import Fenced, Unavailable
 from chaching.subscriber import Connection, Inbox, InboxRefused, TransactionEnded, TryLater
 from chaching.subscriber.bookmark import Bookmark
-from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Step
+from chaching.subscriber.inbox import HandlerFailed, Held, OpenInbox, ParkedEvent, Step
 
 NAME: Final = "crm"
 SILENCE_S: Final = 0.3
@@ -45,7 +45,7 @@ def writing(position: int) -> Callable[[Connection], Awaitable[None]]:
 
 
 @asynccontextmanager
-async def inbox_of(url: str) -> AsyncGenerator[Inbox]:
+async def inbox_of(url: str) -> AsyncGenerator[OpenInbox]:
     async with Inbox(url, silence_max_s=SILENCE_S, transaction_max_s=1.0).opened() as inbox:
         await inbox.create()
         yield inbox
@@ -92,6 +92,27 @@ async def test_a_failed_statement_whose_error_is_swallowed_does_not_pass_for_don
         with pytest.raises(HandlerFailed, match="InFailedSQLTransactionError"):
             await held.commit(step(0, 7), swallow)
     assert (await copy.applied(), await copy.position()) == ([], 0)
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_the_handlers_failure(copy: Copy) -> None:
+    async def wait_for_what_was_cancelled(connection: Connection) -> None:
+        await writing(7)(connection)
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async with held_by(copy.url) as held:
+        with pytest.raises(HandlerFailed, match="HandlerCancelled"):
+            await held.commit(step(0, 7), wait_for_what_was_cancelled)
+        assert (await copy.applied(), await copy.position()) == ([], 0)
+        await held.commit(step(0, 7), writing(7))
+    assert (await copy.applied(), await copy.position()) == ([7], 7)
+
+
+async def test_a_database_that_is_not_there_is_named(copy: Copy) -> None:
+    with pytest.raises(Unavailable, match='lets nobody in: database "nowhere" does not exist'):
+        async with inbox_of(copy.url.replace(copy.name, "nowhere")):
+            pass
 
 
 async def test_a_savepoint_lets_a_statement_fail(copy: Copy) -> None:

@@ -68,6 +68,22 @@ async def test_nothing_comes_twice_or_is_missed_when_connections_are_lost(
             assert subscription.status.position == 699
 
 
+@pytest.mark.parametrize("text", [b"", b"not JSON", b'{"position": "many"}'])
+async def test_what_somebody_else_put_where_the_position_stands_is_passed_over(
+    amqp_url: str, prefix: str, queue: str, text: bytes
+) -> None:
+    await publish(amqp_url, prefix, TOLD[:100], LOG_ID)
+    async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:
+        assert await positions(events, 30) == list(range(1, 31))
+        async with sending(amqp_url, name="tests") as sender:
+            await sender.send(f"{queue}.position", "note", {}, text)
+        assert await positions(events, 60) == list(range(31, 61))
+    async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:
+        async with sending(amqp_url, name="tests") as sender:
+            await sender.send(f"{queue}.position", "note", {}, text)
+        assert await positions(events, 100) == list(range(60, 101))
+
+
 async def test_the_position_outlives_the_queue(amqp_url: str, prefix: str, queue: str) -> None:
     await publish(amqp_url, prefix, TOLD[:50], LOG_ID)
     async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import cast
 
 import pytest
-from tests.support.brokers import LOG_ID, messages_in
+from tests.support.brokers import LOG_ID
+from tests.support.poison import (
+    FAST,
+    OTHERS,
+    POISON,
+    SAME_CUSTOMER,
+    TOLD,
+    BrokenError,
+    Fragile,
+    all_told,
+    give_back,
+    left_parked,
+    messages_waiting,
+    order,
+    parked_in,
+    positions_of,
+    running_with,
+)
 from tests.support.running import running
 from tests.support.subscribers import (
     SILENCE_MAX_S,
@@ -18,109 +32,22 @@ from tests.support.subscribers import (
     publish_to,
     without_queue,
 )
-from tests.support.told import expected_copy, told_log, unreadable
+from tests.support.told import expected_copy, unreadable
 from tests.support.waiting import LIMIT_S, eventually
 from tests.support.withholding import wire_to
 
-from chaching.broker import messages, subscriber_queues
-from chaching.broker.connection import connected
-from chaching.broker.messages import EventMessage
-from chaching.broker.sender import sending
+from chaching.broker import messages
 from chaching.subscriber import (
     Connection,
     Event,
     Handler,
     HandlerNotAsync,
     Inbox,
-    ParkedQueueFull,
     Subscription,
-    Tries,
     TryLater,
 )
-from chaching.subscriber.events import Order, Received
-from chaching.subscriber.parked import ParkedRefused, parked_queue
-from chaching.subscriber.parking import because_of, kept_headers
-
-TOLD: Final = told_log(120)
-FAST: Final = Tries(tries_max=3, pause_first_s=0.001, pause_max_s=0.001)
-POISON: Final = next(m for m in TOLD[20:] if sum(o.key == m.key for o in TOLD[m.position :]) >= 2)
-SAME_CUSTOMER: Final = [m for m in TOLD[POISON.position - 1 :] if m.key == POISON.key]
-OTHERS: Final = [m for m in TOLD if m not in SAME_CUSTOMER]
-
-
-class BrokenError(Exception):
-    """What the handler of these tests raises."""
-
-
-class Fragile:
-    """Keeps a copy, and breaks at some positions until it is mended."""
-
-    def __init__(self, *positions: int, error: type[Exception] = BrokenError) -> None:
-        self.breaks_at = set(positions)
-        self.tried: Counter[int] = Counter()
-        self.error = error
-
-    async def __call__(self, event: Event, connection: Connection) -> None:
-        self.tried[event.position] += 1
-        if event.position in self.breaks_at:
-            raise self.error(f"{event.customer_id} cannot be kept")
-        await keep_copy(event, connection)
-
-
-@asynccontextmanager
-async def running_with(
-    handler: Fragile, subscription: Subscription, copy: Copy
-) -> AsyncGenerator[None]:
-    inbox = Inbox(copy.url, silence_max_s=SILENCE_MAX_S)
-    async with running(subscription.run(handler, inbox=inbox)):
-        yield
-
-
-@pytest.fixture
-def subscription(amqp_url: str, prefix: str, queue: str) -> Subscription:
-    return Subscription(amqp_url, queue, prefix=prefix, tries=FAST)
-
-
-def positions_of(told: Sequence[EventMessage]) -> list[int]:
-    return [message.position for message in told]
-
-
-async def parked_in(amqp_url: str, queue: str) -> list[Received]:
-    async with parked_queue(amqp_url, queue) as parked:
-        return parked.events
-
-
-async def give_back(amqp_url: str, queue: str, order: Order, *positions: int) -> None:
-    async with parked_queue(amqp_url, queue) as parked:
-        chosen = [e for e in parked.events if not positions or e.position in positions]
-        await parked.give_back(chosen, order)
-
-
-async def order(amqp_url: str, queue: str, message: Received) -> None:
-    """Send an event to its subscriber to be handled, and leave it parked."""
-    async with sending(amqp_url, name="tests") as sender:
-        headers = kept_headers(message) | {"parked_order": "replay"}
-        await sender.send(queue, message.known.id, headers, message.body)
-
-
-async def messages_waiting(amqp_url: str, queue: str) -> int:
-    async with connected(amqp_url, name="tests") as connection:
-        return await messages_in(connection, queue)
-
-
-async def left_parked(subscription: Subscription, events: int) -> None:
-    async def so_many() -> bool:
-        await asyncio.sleep(0)
-        return subscription.status.parked_events == events
-
-    await eventually(so_many, f"{events} events are parked")
-
-
-async def all_told(
-    amqp_url: str, prefix: str, copy: Copy, told: Sequence[EventMessage] = TOLD
-) -> None:
-    await publish(amqp_url, prefix, told, LOG_ID)
-    await copy.reaches(told[-1].position)
+from chaching.subscriber.parked import ParkedRefused
+from chaching.subscriber.parking import because_of
 
 
 def test_the_poison_has_later_events_of_its_customer_and_others_between() -> None:
@@ -173,7 +100,7 @@ async def test_logs_name_positions_and_errors_and_nothing_that_the_error_says(
     async with running_with(Fragile(POISON.position), subscription, copy):
         await all_told(amqp_url, prefix, copy)
     assert f"event_parked queue={subscription.queue} position={POISON.position}" in caplog.text
-    assert "reason=BrokenError where=test_parking.py:" in caplog.text
+    assert "reason=BrokenError where=poison.py:" in caplog.text
     assert "reason=BrokenError tries=3" in caplog.text
     assert "cannot be kept" not in caplog.text
 
@@ -326,6 +253,30 @@ async def test_an_event_that_ended_the_process_at_every_try_is_parked_untried(
     assert await copy.applied() == positions_of(OTHERS)
 
 
+async def test_a_process_that_is_killed_again_and_again_while_a_server_is_away_parks_nothing(
+    amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
+) -> None:
+    handler = Fragile(POISON.position, error=TryLater)
+    await publish(amqp_url, prefix, TOLD, LOG_ID)
+    for _ in range(2 * FAST.tries_max):
+        handler.tried.clear()
+
+        async def waits() -> bool:
+            if handler.tried[POISON.position] == 0 or not await copy.has_inbox():
+                return False
+            [row] = await copy.database.fetch("SELECT tries FROM chaching_inbox.subscribers")
+            return row["tries"] == 0
+
+        async with running_with(handler, subscription, copy):
+            await eventually(waits, "the event was tried, and its server is waited for")
+        await copy.database.execute("UPDATE chaching_inbox.subscribers SET holder = 'killed'")
+    handler.breaks_at.clear()
+    async with running_with(handler, subscription, copy):
+        await copy.reaches(120)
+    assert await copy.applied() == positions_of(TOLD)
+    assert await parked_in(amqp_url, queue) == []
+
+
 async def test_a_server_that_is_away_parks_nothing(
     amqp_url: str, prefix: str, queue: str, copy: Copy, subscription: Subscription
 ) -> None:
@@ -411,29 +362,6 @@ async def test_a_handler_that_is_not_async_stops_the_subscriber(
         async with asyncio.timeout(LIMIT_S):
             await subscription.run(cast("Handler", handle), inbox=inbox)
     assert (await copy.position(), await parked_in(amqp_url, queue)) == (0, [])
-
-
-async def test_a_full_parked_queue_stops_the_subscriber_and_loses_nothing(
-    amqp_url: str,
-    prefix: str,
-    queue: str,
-    copy: Copy,
-    subscription: Subscription,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(subscriber_queues, "PARKED_MESSAGES_MAX", 2)
-    await publish(amqp_url, prefix, TOLD, LOG_ID)
-    handler = Fragile(*range(10, 100))
-    with pytest.raises(ParkedQueueFull, match="cannot be parked"):
-        async with asyncio.timeout(LIMIT_S):
-            await subscription.run(handler, inbox=Inbox(copy.url, silence_max_s=SILENCE_MAX_S))
-    handler.breaks_at.clear()
-    async with running_with(handler, subscription, copy):
-        await give_back(amqp_url, queue, "replay")
-        await left_parked(subscription, 0)
-        await copy.reaches(120)
-    assert await copy.applied() == positions_of(TOLD)
-    assert await copy.customers() == expected_copy(TOLD)
 
 
 async def test_a_queue_that_is_not_there_or_nobodys_is_told(amqp_url: str, queue: str) -> None:

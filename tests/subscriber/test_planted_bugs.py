@@ -128,7 +128,10 @@ async def test_an_acknowledgement_before_the_commit_is_caught_where_no_stream_ma
         nonlocal crashed
         if event.position == 30 and not crashed:
             crashed = True
-            raise asyncio.CancelledError
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.Event().wait()
         await keep_copy(event, connection)
 
     plant(name, monkeypatch)

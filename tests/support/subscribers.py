@@ -201,6 +201,13 @@ async def without_queue(amqp_url: str, queue: str) -> None:
         await channel.queue_delete(queue)
 
 
+async def purge(amqp_url: str, queue: str) -> None:
+    """Delete what waits in a queue, as a person does by hand."""
+    async with connected(amqp_url, name="tests") as connection:
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.queue_purge(queue)
+
+
 async def unbind(amqp_url: str, queue: str, exchange: str) -> None:
     """Take a queue's binding to all events away."""
     async with connected(amqp_url, name="tests") as connection:

@@ -48,7 +48,7 @@ def translated() -> Generator[None]:
     except (ChannelNotFoundEntity, PublishError) as error:
         raise NoSuchQueue(f"the broker has no such queue or exchange: {error}") from error
     except DeliveryError as error:
-        raise QueueRefuses("the queue is full and refuses more") from error
+        raise QueueRefuses("the queue takes no more: full, or unwell") from error
     except (OSError, TimeoutError, AMQPError) as error:
         raise BrokerUnavailable(f"the broker does not answer: {error!r}") from error
     except RuntimeError as error:

@@ -15,6 +15,7 @@ from chaching.envelope import Position
 from chaching.local.places import data_dir
 from chaching.subscriber.events import Order, Received
 from chaching.subscriber.parked import ParkedRefused, parked_queue
+from chaching.subscriber.parking import waits_behind
 
 LISTED: Final = (
     *("POSITION", "EVENT ID", "TYPE", "ACCOUNT", "MODE", "CUSTOMER"),
@@ -63,7 +64,10 @@ def parked() -> None:
 @FORMAT
 def list_command(queue: str, form: str) -> None:
     """List the parked events, oldest first, with nothing personal."""
-    found = [listed(event) for event in asyncio.run(parked_events(queue))]
+    events = asyncio.run(parked_events(queue))
+    found = [listed(event) for event in events]
+    for position in waited_for(events):
+        click.echo(f"chaching: {lost_hint(queue, position)}", err=True)
     if form == "json":
         click.echo(msgspec.json.encode({"parked": found}))
     elif found:
@@ -105,12 +109,26 @@ def replay(queue: str, position: int | None, customer: str | None, form: str) ->
 @POSITION
 @CUSTOMER
 @click.option("--all", "everything", is_flag=True, help="all parked events")
+@click.option(
+    "--lost", is_flag=True, help="the event at --position, whose message is not there any more"
+)
 @click.option("--yes", is_flag=True, help="do not ask")
 @FORMAT
 def discard(
-    queue: str, position: int | None, customer: str | None, everything: bool, yes: bool, form: str
+    queue: str,
+    position: int | None,
+    customer: str | None,
+    everything: bool,
+    lost: bool,
+    yes: bool,
+    form: str,
 ) -> None:
     """Give parked events up: the subscriber is told to pass over them for good."""
+    if lost:
+        if position is None or customer is not None or everything:
+            raise click.UsageError("--lost takes --position, and nothing else says which")
+        discard_lost(queue, position, yes=yes, form=form)
+        return
     if not everything and position is None and customer is None:
         raise click.UsageError("say which: --position, --customer or --all")
     if not yes and (found := chosen(asyncio.run(parked_events(queue)), position, customer)):
@@ -118,6 +136,24 @@ def discard(
         click.confirm(asked, abort=True, err=True)
     events = asyncio.run(give_back(queue, "discard", position, customer))
     told(events, f"of {queue} will be passed over", form)
+
+
+def discard_lost(queue: str, position: int, *, yes: bool, form: str) -> None:
+    """Tell the subscriber to pass over an event whose message was deleted, after a yes."""
+    if not yes:
+        asked = f"discard the event at {position} of {queue}, without its message, for good?"
+        click.confirm(asked, abort=True, err=True)
+    asyncio.run(give_up(queue, Position(position)))
+    if form == "json":
+        click.echo(msgspec.json.encode({"positions": [position]}))
+    else:
+        click.echo(f"if {position} of {queue} is parked, it will be passed over")
+
+
+async def give_up(queue: str, position: Position) -> None:
+    """Send the order to pass over an event whose message is lost."""
+    async with parked_queue(broker_url(data_dir()), queue) as parked_there:
+        await parked_there.give_up(position)
 
 
 async def parked_events(queue: str) -> list[Received]:
@@ -150,7 +186,10 @@ def chosen(
         if position in {None, event.position} and customer in {None, event.key.id}
     ]
     if not found and (position is not None or customer is not None):
-        raise ParkedRefused("no such event is parked")
+        raise ParkedRefused(
+            "no such event is parked there; if its message was deleted by hand, "
+            "`chaching parked discard --lost` gives it up"
+        )
     return found
 
 
@@ -201,6 +240,24 @@ def listed_row(event: ListedEvent) -> Sequence[str]:
         str(event.tries),
         event.reason or "-",
         instant(event.parked_at),
+    )
+
+
+def waited_for(events: Sequence[Received]) -> list[Position]:
+    """Answer what events wait behind and is not there: dealt with since, or lost."""
+    before = {waits_behind(event.known.parked_reason or "") for event in events}
+    missing = before - {event.position for event in events}
+    return sorted(position for position in missing if position is not None)
+
+
+def lost_hint(queue: str, position: Position) -> str:
+    """Answer what a person can do about an event that others wait behind."""
+    parked_there = f"{queue}.parked"
+    return (
+        f"events wait behind {position}, which is not there. Replay them; if they come back, its "
+        f"message was lost. Bring it back with `chaching replay --queue {parked_there} "
+        f"--from {position} --to {position}`, or give it up with `chaching parked discard "
+        f"--queue {queue} --position {position} --lost`"
     )
 
 

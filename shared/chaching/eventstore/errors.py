@@ -72,6 +72,8 @@ CANCELED_SQLSTATE: Final = "57014"
 # lost, not let in, no such database, out of resources, stopped, input or output failed, read-only,
 # cut off for being idle in a transaction
 UNAVAILABLE_SQLSTATES: Final = ("08", "28", "3D", "53", "57", "58", "25006", "25P03")
+# whose texts name a user or a database, and nothing else
+NOT_LET_IN_SQLSTATES: Final = ("28", "3D")
 # lost races of transactions, and locks that others hold: the same may go well at once
 LOST_RACE_SQLSTATES: Final = ("40", "55P03")
 
@@ -110,6 +112,8 @@ def translated() -> Generator[None]:
         sqlstate: str = getattr(error, "sqlstate", None) or ""
         if sqlstate == CANCELED_SQLSTATE:
             raise OutOfTime("a statement took too long") from error
+        if sqlstate.startswith(NOT_LET_IN_SQLSTATES):
+            raise Unavailable(f"the store lets nobody in: {error} (SQLSTATE {sqlstate})") from error
         if sqlstate.startswith(UNAVAILABLE_SQLSTATES):
             raise Unavailable(f"the store refuses for now: SQLSTATE {sqlstate}") from error
         if sqlstate.startswith(DATA_SQLSTATES):

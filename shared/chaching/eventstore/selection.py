@@ -62,7 +62,10 @@ async def expect_readable(database: Database) -> None:
     """
     [row] = await database.fetch(_MAY_READ_LOG)
     if not row["is_there"]:
-        raise LogUnreadable("the database has no log: run `chaching migrate`")
+        raise LogUnreadable(
+            "this database has no log: DATABASE_URL names another one than the service's, or "
+            "`chaching migrate` was never run on it"
+        )
     if not row["may"]:
         raise LogUnreadable("this database user may not read the log: chaching_relay may")
 

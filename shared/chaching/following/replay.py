@@ -182,7 +182,7 @@ def _decoded(events: Sequence[RecordedEvent]) -> tuple[list[EventMessage], Stopp
 
 def _reason(error: BrokerUnavailable | Unavailable) -> str:
     if isinstance(error, QueueRefuses):
-        return "the queue is full"
+        return "the queue takes no more"
     if isinstance(error, BrokerUnavailable):
         return "the broker does not answer"
     return "the database does not answer"

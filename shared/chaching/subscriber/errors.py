@@ -18,6 +18,7 @@ class ParkedQueueFull(Stopped):
     """An event has to be parked, and the parked queue takes no more.
 
     So many events that cannot be applied mean that the handler, or what it stands on, is broken.
+    Where it holds few, the message says so: then it is the queue that is to be looked at.
     """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from chaching.envelope import LogId, Position, StreamKey, Undecodable, Version
 SCHEMA_VERSION: Final = 1
 
 Order: TypeAlias = Literal["replay", "discard"]
+GIVE_UP: Final = "give_up"
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +177,18 @@ class Headers(msgspec.Struct, frozen=True, kw_only=True):
     parked_tries: int = 0
 
 
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The order to pass over a parked event for good, without the event: its message is lost."""
+
+    source: str = msgspec.field(name="cloudEvents:source")
+    position: Position
+    order: Literal["give_up"] = msgspec.field(name="parked_order", default=GIVE_UP)
+
+    @property
+    def log_id(self) -> LogId:
+        return _log_id(self.source)
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """A message of an event: its headers, read and as they came, and its body unread."""
 
@@ -189,7 +202,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def log_id(self) -> LogId:
-        return LogId(self.known.source.removeprefix(SOURCE_PREFIX))
+        return _log_id(self.known.source)
 
     @property
     def key(self) -> StreamKey:
@@ -199,6 +212,13 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
 
 class NoEvent(Exception):  # noqa: N818 - says what the message is not
     """A message does not say which event of which log it is."""
+
+
+def _log_id(source: str) -> LogId:
+    return LogId(source.removeprefix(SOURCE_PREFIX))
+
+
+Read = TypeVar("Read", Headers, GivenUp)
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,13 +237,28 @@ def received(headers: Mapping[str, object], body: bytes) -> Received:
     Raises:
         NoEvent: it is none.
     """
+    return Received(known=_read(headers, Headers), headers=headers, body=body)
+
+
+def received_or_given_up(headers: Mapping[str, object], body: bytes) -> Received | GivenUp:
+    """Return a message of the own queue: that of an event, or an order that comes without one.
+
+    Raises:
+        NoEvent: it is neither.
+    """
+    if headers.get("parked_order") == GIVE_UP:
+        return _read(headers, GivenUp)
+    return received(headers, body)
+
+
+def _read(headers: Mapping[str, object], into: type[Read]) -> Read:
     try:
-        known = msgspec.convert(headers, Headers)
+        known = msgspec.convert(headers, into)
     except msgspec.ValidationError as error:
         raise NoEvent(f"a message is not that of an event: {error}") from error
     if not known.source.startswith(SOURCE_PREFIX) or known.position < 1:
         raise NoEvent("a message does not name its log or its position")
-    return Received(known=known, headers=headers, body=body)
+    return known
 
 
 def event_of(message: Received) -> Event:

@@ -36,15 +36,15 @@ import msgspec
 from chaching.broker import subscriber_queues, topology
 from chaching.broker.connection import connected
 from chaching.broker.deliveries import Deliveries, Delivery
-from chaching.broker.history import History, Newest
+from chaching.broker.history import History
 from chaching.broker.subscriber_queues import QueueNames
 from chaching.envelope import LogId, Position
 from chaching.runtime.logs import logger
 from chaching.subscriber.arrivals import Arrival, Arrivals
 from chaching.subscriber.bookmark import Bookmark
 from chaching.subscriber.errors import LogChanged
-from chaching.subscriber.events import NoEvent, Received, received
-from chaching.subscriber.past import Pass, message_of
+from chaching.subscriber.events import GivenUp, NoEvent, Received, received_or_given_up
+from chaching.subscriber.past import Pass, message_of, newest_event
 from chaching.subscriber.window import Window
 
 BATCH_MAX_EVENTS: Final = 200
@@ -61,7 +61,7 @@ MISSING_EVERY_S: Final = 10.0
 class Ordered(msgspec.Struct, frozen=True):
     """An event that was parked and that an operator decided about, and its delivery."""
 
-    message: Received
+    message: Received | GivenUp
     arrival: Arrival
 
 
@@ -171,7 +171,7 @@ class Feed:
             message = await self._ours(delivery)
             if message is None:
                 arrival.is_done = True
-            elif message.known.order is not None:
+            elif isinstance(message, GivenUp) or message.known.order is not None:
                 self._ordered.append(Ordered(message, arrival))
             else:
                 arrival.position = message.position
@@ -186,14 +186,14 @@ class Feed:
             given_up.arrival.is_done = True
         self._ready.extend(taken.message for taken in self._window.take())
 
-    async def _ours(self, delivery: Delivery) -> Received | None:
-        """Return the message of an event of the log that is followed, or None.
+    async def _ours(self, delivery: Delivery) -> Received | GivenUp | None:
+        """Return the message of an event of the log that is followed, or an order, or None.
 
         Raises:
             LogChanged: it is of another log, and nothing says that this one is an old one.
         """
         try:
-            message = received(delivery.headers, delivery.body)
+            message = received_or_given_up(delivery.headers, delivery.body)
         except NoEvent as error:
             logger().error("message_refused", queue=self._queue, reason=str(error))
             return None
@@ -204,7 +204,7 @@ class Feed:
     async def _is_followed(self, log_id: LogId) -> bool:
         if log_id == self._log_id:
             return True
-        newest = _newest_event(await self._history.newest())
+        newest = newest_event(await self._history.newest())
         if self._log_id is None:
             self._log_id = log_id if newest is None else newest.log_id
         if log_id == self._log_id:
@@ -233,7 +233,7 @@ class Feed:
     async def _look_back(self) -> None:
         """Begin a pass through the stream, if it can have anything new."""
         newest = await self._history.newest()
-        event = _newest_event(newest)
+        event = newest_event(newest)
         position = end = self._window.position
         if event is not None:
             end = event.position
@@ -322,13 +322,6 @@ async def feeding(
         )
         await live.open()
         yield Feed(queues.own, live, History(connection, names.history), bookmark)
-
-
-def _newest_event(newest: Newest | None) -> Received | None:
-    """Return the last message of the stream that is that of an event, if its end has any."""
-    if newest is None:
-        return None
-    return next(filter(None, map(message_of, reversed(newest.last))), None)
 
 
 def _now() -> float:

@@ -12,11 +12,14 @@ A server that is away is waited for, however long, and no try is counted (see th
 
 A process that was killed may have been ended by an event. So after an end that was not clean the
 first batch is handled one by one, each try counted before it is made; an event that ended the
-process at every try is parked like any other.
+process at every try is parked like any other. A try that found a server away is taken back before
+the pause, so a process may be killed any number of times while it waits. A handler that is killed
+while it works cannot be told from one that kills.
 
 A parked event that an operator put back comes out of turn. It is handled when it is the first that
 is parked of its customer, and goes back behind the others when it is not or fails again; one that
-is to be discarded is only noted. Whatever is not noted as parked has been handled before.
+is to be discarded is only noted, also when its message was lost and the order comes alone. Whatever
+is not noted as parked has been handled before.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from chaching.runtime.lifecycle import BackOff, retried
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import bookmark_of
 from chaching.subscriber.errors import HandlerNotAsync
-from chaching.subscriber.events import Event, Received, event_of
+from chaching.subscriber.events import Event, GivenUp, Received, event_of
 from chaching.subscriber.inbox import HandlerFailed, Held, ParkedEvent, Postponed, Step
 from chaching.subscriber.pace import Pace
 from chaching.subscriber.parking import Parking, Why, because_of, behind, place_of
@@ -47,6 +50,8 @@ TRIES_MAX: Final = 5
 TRY_PAUSE_FIRST_S: Final = 0.1
 TRY_PAUSE_MAX_S: Final = 5.0
 CAREFUL_EVENTS: Final = 200
+# after a lost answer to a commit: the server may be at it still
+OUTCOME_PAUSE_S: Final = 0.1
 UNFINISHED: Final = Why(
     reason="UnfinishedTries", detail="the process ended while the event was tried, every time"
 )
@@ -56,6 +61,22 @@ class Handler(Protocol):
     """What a subscriber does with an event, on a connection that is in the step's transaction."""
 
     def __call__(self, event: Event, connection: DriverConnection, /) -> Awaitable[None]: ...
+
+
+def expect_handler(handler: Handler) -> None:
+    """Refuse what cannot be called as a handler is, before every event fails for it.
+
+    Raises:
+        TypeError: it does not take an event and a connection.
+    """
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:  # it does not tell
+        return
+    try:
+        signature.bind(object(), object())
+    except TypeError as error:
+        raise TypeError(f"a handler takes an event and a connection: {error}") from None
 
 
 class Tries(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +120,16 @@ class Handling:
             else:
                 await self._together(run)
 
-    async def handle_ordered(self, message: Received) -> None:
+    async def handle_ordered(self, message: Received | GivenUp) -> None:
         """Do what an operator decided about a parked event.
 
         Raises:
             Fenced: another holds the inbox now, or a commit's answer was lost.
             ParkedQueueFull: it has to be parked again and cannot be.
         """
+        if isinstance(message, GivenUp):
+            await self._give_up(message.position)
+            return
         here = self._held.bookmark
         step = Step(start=here.position, end=here, unpark=message.position)
         if message.position not in self._held.parked:
@@ -120,6 +144,18 @@ class Handling:
             await self._commit(Step(start=here.position, end=here), [])  # its tries are over
         else:
             self._tell("parked_event_handled", message)
+
+    async def _give_up(self, position: Position) -> None:
+        """Note that an event is parked no more whose message is lost."""
+        key = self._held.parked.key_of(position)
+        if key is None:
+            logger().warning("parked_event_ignored", position=position)
+            return
+        here = self._held.bookmark
+        await self._commit(Step(start=here.position, end=here, unpark=position), [])
+        logger().warning(
+            "parked_event_discarded", position=position, customer=key.id, account=key.account
+        )
 
     def _runs(self, messages: Sequence[Received]) -> Iterator[Sequence[Received]]:
         """Yield steps: an event that waits behind a parked one is a step by itself."""
@@ -180,13 +216,14 @@ class Handling:
     async def _failure(self, message: Received, step: Step) -> Why | None:
         """Try an event by itself; return why it cannot be handled, or None when it is done."""
         backoff = BackOff(first_s=self._tries.pause_first_s, max_s=self._tries.pause_max_s)
+        patience = BackOff()
         while True:
             count = partial(self._held.count_try, message.position)
             tries = await retried(count, on=Unavailable)
             if tries > self._tries.tries_max:
                 return msgspec.structs.replace(UNFINISHED, tries=tries - 1)
             try:
-                await self._commit(step, [event_of(message)])
+                is_done = await self._is_committed(step, [event_of(message)])
             except Undecodable as error:
                 return because_of(error, tries)
             except HandlerFailed as failed:
@@ -195,7 +232,12 @@ class Handling:
                 if tries == self._tries.tries_max:
                     return because_of(failed.error, tries)
             else:
-                return None
+                if is_done:
+                    return None
+                take_back = partial(self._held.take_back_try, message.position)
+                await retried(take_back, on=Unavailable)
+                await patience.pause()
+                continue
             await backoff.pause()
 
     async def _park(self, run: Sequence[Received], why: Why) -> None:
@@ -211,17 +253,27 @@ class Handling:
     async def _commit(self, step: Step, events: Sequence[Event]) -> None:
         """Do a step, waiting while a server is away; raises Fenced and HandlerFailed."""
         backoff = BackOff()
-        while True:
-            try:
-                return await self._held.commit(step, partial(self._handle, events))
-            except Unavailable as error:
-                logger().warning("step_postponed", position=step.start, reason=str(error))
-                is_undone = isinstance(error, Postponed)
+        while not await self._is_committed(step, events):
             await backoff.pause()
-            if is_undone:
-                continue
-            if await retried(partial(self._held.is_done, step), on=Unavailable):
-                return None
+
+    async def _is_committed(self, step: Step, events: Sequence[Event]) -> bool:
+        """Do a step and say whether it is done, which it is not while a server is away.
+
+        Raises:
+            Fenced: another holds the inbox now.
+            HandlerFailed: the handler is to blame, or the event.
+        """
+        try:
+            await self._held.commit(step, partial(self._handle, events))
+        except Unavailable as error:
+            logger().warning("step_postponed", position=step.start, reason=str(error))
+            is_undone = isinstance(error, Postponed)
+        else:
+            return True
+        if is_undone:
+            return False
+        await asyncio.sleep(OUTCOME_PAUSE_S)
+        return await retried(partial(self._held.is_done, step), on=Unavailable)
 
     async def _handle(self, events: Sequence[Event], connection: DriverConnection) -> None:
         for event in events:

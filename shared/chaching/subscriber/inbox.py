@@ -19,7 +19,8 @@ that failed and whose error the handler swallowed would make PostgreSQL roll bac
 without a word, so the transaction is asked whether it is sound before it is committed.
 
 Before an event that is suspected of ending the process is tried, its try is counted in the row, in
-a transaction of its own, so that the count outlives the process.
+a transaction of its own, so that the count outlives the process. A try that turns out to have
+waited for a server is taken back, so that only those count that ended the process or failed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from chaching.eventstore.statements import statement
 from chaching.runtime.logs import logger
 from chaching.subscriber.bookmark import Bookmark
 from chaching.subscriber.errors import InboxRefused, Stopped, TransactionEnded, TryLater
+from chaching.subscriber.urls import database_url as checked_url
 
 TRANSACTION_MAX_S: Final = 30.0
 SILENCE_MAX_S: Final = 5.0
@@ -61,6 +63,7 @@ _LET_GO: Final = statement(PACKAGE, "let_go")
 _MOVE: Final = statement(PACKAGE, "move")
 _STAND: Final = statement(PACKAGE, "stand")
 _COUNT_TRY: Final = statement(PACKAGE, "count_try")
+_TAKE_BACK_TRY: Final = statement(PACKAGE, "take_back_try")
 _PARK: Final = statement(PACKAGE, "park")
 _UNPARK: Final = statement(PACKAGE, "unpark")
 _PARKED: Final = statement(PACKAGE, "parked")
@@ -76,6 +79,10 @@ class HandlerFailed(Exception):  # noqa: N818 - says what happened
     def __init__(self, error: Exception) -> None:
         super().__init__(type(error).__name__)
         self.error = error
+
+
+class HandlerCancelled(Exception):  # noqa: N818 - says what happened
+    """The handler let a cancellation through that nobody had asked this process for."""
 
 
 class Postponed(Unavailable):
@@ -111,6 +118,10 @@ class Parked:
 
     def __contains__(self, position: Position) -> bool:
         return position in self._keys
+
+    def key_of(self, position: Position) -> StreamKey | None:
+        """Return whose event is parked at a position, if one is."""
+        return self._keys.get(position)
 
     def first_of(self, key: StreamKey) -> Position | None:
         """Return the first parked position of a customer, if any is parked."""
@@ -203,6 +214,13 @@ class Held:
         tries: int = row["tries"]
         return tries
 
+    async def take_back_try(self, position: Position) -> None:
+        """Count the last try of the event at a position no more; raises Unavailable.
+
+        Harmless when the epoch is over.
+        """
+        await self._database.execute(_TAKE_BACK_TRY, self._name, self._epoch, position)
+
     async def renew(self) -> None:
         """Say that the holder is alive; raises Fenced when the epoch is over, or Unavailable."""
         if not await self._database.execute(_RENEW, self._name, self._epoch):
@@ -238,6 +256,10 @@ class Held:
                 await work(connection)
         except Stopped:
             raise
+        except asyncio.CancelledError:
+            if _is_asked_to_stop():
+                raise
+            raise HandlerFailed(HandlerCancelled()) from None
         except Exception as error:
             if isinstance(error, TryLater) or is_outage(error) or connection.is_closed():
                 raise Postponed(f"the handler waits: {type(error).__name__}") from error
@@ -257,6 +279,10 @@ class Inbox:
 
     ``transaction_max_s`` seconds are what one step may take, all calls of the handler in it
     together; ``silence_max_s`` seconds after its last sign of life another process may take over.
+    Several subscriptions may share one: each run opens sessions of its own.
+
+    Raises:
+        ValueError: the URL cannot be that of a PostgreSQL.
     """
 
     def __init__(
@@ -266,24 +292,35 @@ class Inbox:
         transaction_max_s: float = TRANSACTION_MAX_S,
         silence_max_s: float = SILENCE_MAX_S,
     ) -> None:
+        self._database_url = checked_url(database_url)
         self._transaction_max_s = transaction_max_s
         self._silence_max_s = silence_max_s
-        self._database = Database(
-            database_url,
-            name="subscriber",
-            sessions_max=SESSIONS_MAX,
-            statement_timeout_s=transaction_max_s,
-            settings={"idle_in_transaction_session_timeout": f"{transaction_max_s * 1000:.0f}"},
-        )
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[Inbox]:
+    async def opened(self) -> AsyncGenerator[OpenInbox]:
         """Open the database, without waiting for it, and close it at the end."""
-        await self._database.open()
+        limit_s = self._transaction_max_s
+        database = Database(
+            self._database_url,
+            name="subscriber",
+            sessions_max=SESSIONS_MAX,
+            statement_timeout_s=limit_s,
+            settings={"idle_in_transaction_session_timeout": f"{limit_s * 1000:.0f}"},
+        )
+        await database.open()
         try:
-            yield self
+            yield OpenInbox(database, limit_s, self._silence_max_s)
         finally:
-            await self._database.close()
+            await database.close()
+
+
+class OpenInbox:
+    """The inbox while one run has it open."""
+
+    def __init__(self, database: Database, transaction_max_s: float, silence_max_s: float) -> None:
+        self._database = database
+        self._transaction_max_s = transaction_max_s
+        self._silence_max_s = silence_max_s
 
     async def create(self) -> None:
         """Make the inbox in the database unless it is there.
@@ -351,6 +388,11 @@ def _allowed() -> Generator[None]:
                 "make it and grant the role its tables, see docs/subscribing.md"
             ) from error
         raise
+
+
+def _is_asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def schema() -> str:

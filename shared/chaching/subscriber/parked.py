@@ -7,6 +7,11 @@ changes behind its back. A crash in between leaves an event in both queues; the 
 it is told once, and passes over what comes again.
 
 Events are put back in the order of their positions, whatever their order in the parked queue.
+
+A message that was deleted from the parked queue by hand leaves its event noted as parked, and its
+customer's later events behind it. Giving it up sends the order without the event, by the same way:
+so it arrives behind whatever was put back before, and means nothing where that was handled. It
+names the log, so that it means nothing in another one either.
 """
 
 from __future__ import annotations
@@ -14,14 +19,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
+
+from chaching.broker import topology
 from chaching.broker.browsing import Browsing, browsing
+from chaching.broker.connection import connected
 from chaching.broker.deliveries import Delivery
 from chaching.broker.errors import NoSuchQueue
+from chaching.broker.history import History
+from chaching.broker.messages import SOURCE_PREFIX
 from chaching.broker.sender import sending
 from chaching.broker.subscriber_queues import QUEUE_MESSAGES_MAX, QueueNames, queues_of
-from chaching.envelope import START, Position
-from chaching.subscriber.events import NoEvent, Order, Received, received
+from chaching.envelope import START, LogId, Position
+from chaching.subscriber.events import GIVE_UP, GivenUp, NoEvent, Order, Received, received
 from chaching.subscriber.parking import kept_headers
+from chaching.subscriber.past import newest_event
 
 
 class ParkedRefused(Exception):  # noqa: N818 - says what happened to the wish
@@ -31,9 +43,10 @@ class ParkedRefused(Exception):  # noqa: N818 - says what happened to the wish
 class ParkedQueue:
     """The parked queue of one subscriber, looked at once: one event a position, in order."""
 
-    def __init__(self, amqp_url: str, names: QueueNames, look: Browsing) -> None:
+    def __init__(self, amqp_url: str, names: QueueNames, stream: str, look: Browsing) -> None:
         self._amqp_url = amqp_url
         self._names = names
+        self._stream = stream
         self._look = look
         self._copies: dict[Position, list[Delivery]] = {}
         self._events: dict[Position, Received] = {}
@@ -74,18 +87,49 @@ class ParkedQueue:
         if order == "replay":
             self._check_order(chosen)
         own = self._names.own
-        try:
-            waiting = await self._look.messages_in(own)
-        except NoSuchQueue as error:
-            raise ParkedRefused(f"there is no queue {own}") from error
-        if waiting + len(chosen) > QUEUE_MESSAGES_MAX:
-            raise ParkedRefused(f"{waiting} messages wait in {own}: let its subscriber catch up")
+        await self._expect_room(len(chosen))
         async with sending(self._amqp_url, name="parked") as sender:
             for message in sorted(chosen, key=lambda m: m.position):
                 headers = kept_headers(message) | {"parked_order": order}
                 await sender.send(own, message.known.id, headers, message.body)
                 for delivery in self._copies[message.position]:
                     await self._look.take_out(delivery)
+
+    async def give_up(self, position: Position) -> None:
+        """Tell the subscriber to pass over the event at a position, whose message is lost.
+
+        Raises:
+            ParkedRefused: the message is there, the subscriber's queue has no room or is not there,
+                or nothing on this broker says which log is meant.
+            BrokerUnavailable: no answer in time; it may have gone, and can be sent again.
+        """
+        if position in self._events:
+            raise ParkedRefused(f"the event at {position} is in {self._names.parked}: discard that")
+        await self._expect_room(1)
+        order = GivenUp(source=f"{SOURCE_PREFIX}{await self._log_id()}", position=position)
+        async with sending(self._amqp_url, name="parked") as sender:
+            headers = msgspec.to_builtins(order)
+            await sender.send(self._names.own, f"{GIVE_UP}-{position}", headers, b"")
+
+    async def _expect_room(self, events: int) -> None:
+        """Refuse what the subscriber's queue would drop: it loses its oldest when it is full."""
+        own = self._names.own
+        try:
+            waiting = await self._look.messages_in(own)
+        except NoSuchQueue as error:
+            raise ParkedRefused(f"there is no queue {own}") from error
+        if waiting + events > QUEUE_MESSAGES_MAX:
+            raise ParkedRefused(f"{waiting} messages wait in {own}: let its subscriber catch up")
+
+    async def _log_id(self) -> LogId:
+        """Return the log that the stream tells of, else that of what is parked."""
+        async with connected(self._amqp_url, name="parked") as connection:
+            told = newest_event(await History(connection, self._stream).newest())
+        if told is None and self._events:
+            told = self.events[-1]
+        if told is None:
+            raise ParkedRefused(f"{self._stream} is empty, so it does not say which log is meant")
+        return told.log_id
 
     def _check_order(self, chosen: Sequence[Received]) -> None:
         last = {m.key: m.position for m in sorted(chosen, key=lambda m: m.position)}
@@ -100,7 +144,9 @@ class ParkedQueue:
 
 
 @asynccontextmanager
-async def parked_queue(amqp_url: str, queue: str) -> AsyncGenerator[ParkedQueue]:
+async def parked_queue(
+    amqp_url: str, queue: str, *, prefix: str = topology.PREFIX
+) -> AsyncGenerator[ParkedQueue]:
     """Connect and yield what is parked for the subscriber that owns ``queue``.
 
     Raises:
@@ -112,6 +158,6 @@ async def parked_queue(amqp_url: str, queue: str) -> AsyncGenerator[ParkedQueue]
     except ValueError as error:
         raise ParkedRefused(str(error)) from error
     async with browsing(amqp_url) as look:
-        parked = ParkedQueue(amqp_url, names, look)
+        parked = ParkedQueue(amqp_url, names, topology.names_under(prefix).history, look)
         await parked.open()
         yield parked

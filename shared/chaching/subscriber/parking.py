@@ -4,6 +4,10 @@ A parked message keeps its headers and its body. Beside them it says when and wh
 how often it was tried: ``parked_reason`` is the name of an error or what it waits behind, and holds
 nothing personal; ``parked_detail`` is the error with its traceback, which may.
 
+A broker that refuses a message does not say why. So the queue is asked how many it holds: near its
+limit it is full, and only a person can help. Else it may be its size in bytes, a policy, or a node
+that is down for a moment, and the message is offered again, ``REFUSALS_MAX`` times in all.
+
 A crash after the queue has a message and before that is noted brings the message there once more;
 whoever reads the queue counts positions, not messages.
 """
@@ -19,6 +23,7 @@ from typing import Final
 import msgspec
 
 from chaching.broker import subscriber_queues
+from chaching.broker.browsing import browsing
 from chaching.broker.connection import connected
 from chaching.broker.errors import BrokerUnavailable, QueueRefuses
 from chaching.broker.sender import Sender, sending
@@ -28,7 +33,11 @@ from chaching.runtime.logs import logger
 from chaching.subscriber.errors import ParkedQueueFull
 from chaching.subscriber.events import Received
 
+BEHIND: Final = "behind "
 DETAIL_CHARACTERS_MAX: Final = 4_000
+REFUSALS_MAX: Final = 8
+# a quorum queue that was full takes messages again when it is this full
+FULL_SHARE: Final = 0.8
 PACKAGE_FOLDER: Final = str(Path(__file__).parent)
 # what the broker added to a delivery, and what an earlier parking said
 _LEFT_OUT: Final = ("x-", "parked_")
@@ -43,7 +52,13 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def behind(position: Position) -> Why:
-    return Why(reason=f"behind {position}")
+    return Why(reason=f"{BEHIND}{position}")
+
+
+def waits_behind(reason: str) -> Position | None:
+    """Return what an event waits behind, if it is for that reason that it is parked."""
+    position = reason.removeprefix(BEHIND)
+    return Position(int(position)) if position != reason and position.isdecimal() else None
 
 
 def because_of(error: Exception, tries: int) -> Why:
@@ -72,13 +87,14 @@ class Parking:
         self._queues = queues
         self._stack = AsyncExitStack()
         self._sender: Sender | None = None
+        self._refusals = 0
 
     async def park(self, message: Received, why: Why) -> None:
         """Return when the parked queue has the message.
 
         Raises:
             ParkedQueueFull: it takes no more.
-            BrokerUnavailable: no confirm in time; ask again.
+            BrokerUnavailable: no confirm in time, or it takes no more for now; ask again.
         """
         try:
             if self._sender is None:
@@ -86,13 +102,11 @@ class Parking:
             headers = kept_headers(message) | _said(why)
             await self._sender.send(self._queues.parked, message.known.id, headers, message.body)
         except QueueRefuses as error:
-            raise ParkedQueueFull(
-                f"{self._queues.parked} is full: the event at {message.position} cannot be parked "
-                "there. Mend what the parked events show (chaching parked list), then start again"
-            ) from error
+            raise await self._refused(message.position) from error
         except BrokerUnavailable:
             await self.close()
             raise
+        self._refusals = 0
         logger().error(
             "event_parked",
             queue=self._queues.own,
@@ -102,6 +116,25 @@ class Parking:
             account=message.key.account,
             reason=why.reason,
             tries=why.tries,
+        )
+
+    async def _refused(self, position: Position) -> ParkedQueueFull | QueueRefuses:
+        """Return what a refusal means, as far as it can be known; raises BrokerUnavailable."""
+        name = self._queues.parked
+        async with browsing(self._amqp_url) as look:
+            holds = await look.messages_in(name)
+        if holds >= FULL_SHARE * subscriber_queues.PARKED_MESSAGES_MAX:
+            return ParkedQueueFull(
+                f"{name} is full: the event at {position} cannot be parked there. "
+                "Mend what the parked events show (chaching parked list), then start again"
+            )
+        self._refusals += 1
+        if self._refusals < REFUSALS_MAX:
+            return QueueRefuses(f"{name} refuses a message and holds only {holds}")
+        return ParkedQueueFull(
+            f"{name} holds only {holds} messages and refused the event at {position} "
+            f"{self._refusals} times: it is full in bytes, a policy limits it, or its node is "
+            "unwell. Look at it on the broker, then start again"
         )
 
     async def _opened(self) -> Sender:

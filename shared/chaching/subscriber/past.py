@@ -75,6 +75,13 @@ class Pass:
         return [message for message in found if message and message.log_id == self._log_id]
 
 
+def newest_event(newest: Newest | None) -> Received | None:
+    """Return the last message of the stream that is that of an event, if its end has any."""
+    if newest is None:
+        return None
+    return next(filter(None, map(message_of, reversed(newest.last))), None)
+
+
 def message_of(delivery: Delivery) -> Received | None:
     """Return what the stream delivered as the message of an event, or None when it is none."""
     try:

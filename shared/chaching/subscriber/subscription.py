@@ -34,10 +34,11 @@ from chaching.subscriber.bookmark import Bookmark, bookmark_of
 from chaching.subscriber.errors import Stopped
 from chaching.subscriber.events import Event, Received, event_of, plain_event
 from chaching.subscriber.feed import Batch, Feed, Missing, feeding
-from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries
-from chaching.subscriber.inbox import Held, Inbox
+from chaching.subscriber.handling import USUAL_TRIES, Handler, Handling, Tries, expect_handler
+from chaching.subscriber.inbox import Held, Inbox, OpenInbox
 from chaching.subscriber.parking import Parking
 from chaching.subscriber.token_queue import Token
+from chaching.subscriber.urls import broker_url
 from chaching.subscriber.wanted import wanted_of
 
 FLUSH_EVERY_S: Final = 0.5
@@ -65,10 +66,12 @@ class Subscription:
 
     ``queue`` names it, and the subscriber; all processes of one subscriber use the same name, and
     one of them works while the others stand by. A new name begins with the first event there ever
-    was. ``accounts``, ``modes`` and ``types`` say which events are wanted; None means all.
+    was. ``accounts``, ``modes`` and ``types`` say which events are wanted; None means all. In types
+    ``*`` stands for any text, as in ``customer.*``.
 
     Raises:
-        ValueError: the name cannot name a queue.
+        ValueError: the name cannot name a queue, the URL cannot be a broker's, or no event can ever
+            be what is wanted.
         TypeError: one text stands where several are meant.
     """
 
@@ -83,7 +86,7 @@ class Subscription:
         tries: Tries = USUAL_TRIES,
         prefix: str = topology.PREFIX,
     ) -> None:
-        self._amqp_url = amqp_url
+        self._amqp_url = broker_url(amqp_url)
         self._queues = queues_of(queue)
         self._wanted = wanted_of(accounts, modes, types)
         self._tries = tries
@@ -117,12 +120,14 @@ class Subscription:
 
         Raises:
             Stopped: somebody must decide something; see its kinds.
+            TypeError: the handler does not take an event and a connection.
         """
-        async with inbox.opened():
+        expect_handler(handler)
+        async with inbox.opened() as opened:
             try:
                 await supervised(
                     "subscriber",
-                    partial(self._hold, handler, inbox),
+                    partial(self._hold, handler, opened),
                     expected=(Unavailable, Fenced),
                     fatal=(Stopped,),
                 )
@@ -147,7 +152,7 @@ class Subscription:
                 self._tell_lost(error)
             await backoff.pause()
 
-    async def _hold(self, handler: Handler, inbox: Inbox) -> None:
+    async def _hold(self, handler: Handler, inbox: OpenInbox) -> None:
         await inbox.create()
         async with inbox.holding(self._queues.own) as held:
             parking = Parking(self._amqp_url, self._queues)
@@ -156,7 +161,8 @@ class Subscription:
             try:
                 await self._follow(held, handling)
             finally:
-                self._held = None
+                if self._held is held:
+                    self._held = None
                 await parking.close()
 
     async def _follow(self, held: Held, handling: Handling) -> None:
@@ -212,7 +218,8 @@ class Subscription:
             try:
                 yield feed
             finally:
-                self._feed = None
+                if self._feed is feed:  # another run of this subscription may have gone on
+                    self._feed = None
 
     def _tell_lost(self, error: BrokerUnavailable) -> None:
         logger().warning("queue_lost", queue=self._queues.own, reason=str(error))

@@ -29,7 +29,7 @@ import msgspec
 
 from chaching.broker import subscriber_queues
 from chaching.broker.connection import connected
-from chaching.broker.deliveries import Deliveries
+from chaching.broker.deliveries import Deliveries, Delivery
 from chaching.broker.errors import BrokerUnavailable
 from chaching.broker.sender import Sender, sending
 from chaching.broker.subscriber_queues import QueueNames
@@ -119,7 +119,15 @@ class Token:
 
     def _arrived(self) -> list[tuple[int, Bookmark]]:
         arrived = self._deliveries.take(PREFETCH_MESSAGES)
-        return [(delivery.tag, _decode(delivery.body)) for delivery in arrived]
+        return [(delivery.tag, self._bookmark_in(delivery)) for delivery in arrived]
+
+    def _bookmark_in(self, delivery: Delivery) -> Bookmark:
+        """Return what a message says; one that somebody else put there stands at the beginning."""
+        try:
+            return _decode(delivery.body)
+        except msgspec.MsgspecError as error:
+            logger().error("message_refused", queue=self._queue, reason=str(error))
+            return BEGINNING
 
 
 @asynccontextmanager
