@@ -4,22 +4,11 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import structlog
-from tests.support.brokers import own_prefix
 from tests.support.poison import FAST
 from tests.support.subscribers import Copy, own_database
 
-from chaching.broker import topology
 from chaching.broker.connection import connected
 from chaching.subscriber import Subscription
-
-
-@pytest.fixture
-async def prefix(amqp_url: str) -> AsyncGenerator[str]:
-    """A prefix of names that no other test uses, under which the service's queues are declared."""
-    async with own_prefix(amqp_url) as prefix:
-        async with connected(amqp_url, name="tests") as connection:
-            await topology.declare(connection, topology.names_under(prefix))
-        yield prefix
 
 
 @pytest.fixture
