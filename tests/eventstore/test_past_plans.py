@@ -22,7 +22,7 @@ ROWS: Final = 20_000
 HALVINGS: Final = 15  # 2 ** 15 is more than the events
 BEGIN: Final = datetime(2026, 3, 3, tzinfo=UTC)
 NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
-POSITION_BEFORE: Final = statement("chaching.eventstore", "position_before")
+POSITIONS_BEFORE: Final = statement("chaching.eventstore", "positions_before")
 
 # four streams that take turns, an event a second
 FILL_LOG: Final = """
@@ -56,7 +56,7 @@ async def looks_back_by_key(session: Session, events: int) -> None:
         assert read <= STREAMS * (HALVINGS + 4), position
     for seconds in (-1, 0, events // 3, 10 * events):
         instant = BEGIN + timedelta(seconds=seconds)
-        assert await rows_read(session, POSITION_BEFORE, instant) <= HALVINGS + 4, seconds
+        assert await rows_read(session, POSITIONS_BEFORE, [instant]) <= HALVINGS + 4, seconds
 
 
 @pytest.mark.parametrize("planned_over", [0, 8, 300])

@@ -164,16 +164,26 @@ def test_since_is_a_position_an_instant_or_how_long_ago() -> None:
     ):
         assert positions(told(*since, whole)) == [1, 2, 3, 4, 5], whole
     assert positions(told(*since, "position:4")) == [4, 5]
-    for nothing in ("position:6", (now + hour).isoformat(), f"{(now + hour).timestamp():.0f}"):
+    assert positions(told(*since, f"{now - 25 * hour:%Y-%m-%d}")) == [1, 2, 3, 4, 5]
+    assert positions(told(*since, "position:0")) == [1, 2, 3, 4, 5]
+    for nothing in (
+        "position:6",
+        f"{now + 24 * hour:%Y-%m-%d}",
+        (now + hour).isoformat(),
+        f"{(now + hour).timestamp():.0f}",
+    ):
         assert told(*since, nothing) == [], nothing
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ("--since yesterday", "'yesterday' is none of: position:17"),
-        ("--since 2025-01-02T03:00:00", "is none of"),
-        ("--since position:0", "is none of"),
+        (
+            "--since yesterday",
+            "'yesterday' is none of: unix seconds such as 1772539200 or @1772539",
+        ),
+        ("--since 2025-01-02T03:00:00", "; a time has seconds and an offset"),
+        ("--since version:3", "versions count the events of one customer"),
         ("--since 17", "unix seconds before 2001: write position:17, or @17"),
         ("--since 9999999999999999999", "is none of"),
         ("--since 9999999999w", "is none of"),

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from chaching.moments import Moment
 from chaching_api.bodies import Tree
 from chaching_api.expansions import Expansions
-from chaching_api.moments import Moment, PastMoment
+from chaching_api.moments import PastMoment
 from chaching_api.parameter_tables import (
     CREATED,
     TEXT_CHARACTERS_MAX,

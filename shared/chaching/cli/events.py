@@ -11,7 +11,7 @@ import msgspec
 from chaching.cli.event_lines import json_line, text_line
 from chaching.cli.options import database_url
 from chaching.cli.output import COLOURS, FORMATS, is_read, stop_printing, wants_colour
-from chaching.cli.points import Point, Points, first_from
+from chaching.cli.points import Point, Points, first_of
 from chaching.cli.selecting import Wanted, selecting
 from chaching.envelope import LogId, Position, RecordedEvent
 from chaching.eventstore.database import Database
@@ -22,7 +22,7 @@ from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
 from chaching.runtime.lifecycle import run_command
 
-POINTS: Final = Points(bare="seconds", ago=True)
+POINTS: Final = Points(bare="seconds")
 SESSIONS_MAX: Final = 2
 SHOWN_MAX_EVENTS: Final = 1_000_000_000
 
@@ -107,7 +107,7 @@ async def _watch(url: str, view: _View) -> None:
 async def _place_before(database: Database, store: EventStore, since: Point | None) -> Position:
     if since is None:
         return await store.head()
-    return Position(await first_from(database, since) - 1)
+    return Position(await first_of(database, since) - 1)
 
 
 def _print(view: _View, log_id: LogId, events: Sequence[RecordedEvent]) -> None:

@@ -26,7 +26,7 @@ from chaching.audit.verifying import Progress, verify
 from chaching.audit.witnesses import Kept
 from chaching.cli.options import MODES, checked_account, database_url
 from chaching.cli.output import FORMATS
-from chaching.cli.points import Point, Points, first_from, last_before
+from chaching.cli.points import FIRST, Point, Points, first_of, last_of
 from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 from chaching.cli.verify_export import verify_export
@@ -142,7 +142,7 @@ def told(verdict: Verdict) -> str:
     "last",
     metavar="POINT",
     callback=POINTS,
-    help="the last position, or the instant before which to end; else the last one signed",
+    help="where to end, with all that is named; else the last event that is signed",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="a file; else stdout"
@@ -194,12 +194,11 @@ async def _verdict(
 
 async def _write_export(url: str, asked: _Asked, file: BinaryIO, progress: Progress) -> None:
     async with opened(url) as database:
-        wanted = Wanted(
-            account=asked.account,
-            mode=asked.mode,
-            start=None if asked.first is None else await first_from(database, asked.first),
-            end=None if asked.last is None else await last_before(database, asked.last),
-        )
+        start = None if asked.first is None else await first_of(database, asked.first)
+        end = None if asked.last is None else await last_of(database, asked.last)
+        if end is not None and end < (start or FIRST) - 1:
+            raise AuditRefused(f"--to, position {end}, is before --from, position {start}")
+        wanted = Wanted(account=asked.account, mode=asked.mode, start=start, end=end)
         async for line in export(database, wanted, progress):
             file.write(line)
     file.flush()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from chaching.broker.errors import BrokerUnavailable, QueueMissing
 from chaching.broker.topology import names_under
 from chaching.cli.options import broker_url, database_url
 from chaching.cli.output import FORMATS, progress_bar
-from chaching.cli.points import Point, Points, first_from, last_before
+from chaching.cli.points import Point, Points, first_of, last_of
 from chaching.cli.selecting import Wanted, selecting
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Unavailable
@@ -30,6 +30,7 @@ from chaching.following.replay import GIVE_UP_AFTER_S, Order, Replay, Stopped
 from chaching.local.errors import LocalError
 from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
+from chaching.moments import During
 from chaching.runtime.lifecycle import run_command
 
 POINTS: Final = Points(bare="position")
@@ -78,8 +79,7 @@ def known_queues(
     "last",
     metavar="POINT",
     callback=POINTS,
-    help="the last position, or the instant before which to end; else the end of the log as it "
-    "is at the start",
+    help="where to end, with all that is named; else the end of the log as it is at the start",
 )
 @selecting
 @click.option(
@@ -208,8 +208,8 @@ class _Run:
 async def _order(database: Database, store: EventStore, wish: _Wish) -> Order:
     """Return the positions that a wish means in the log as it is now."""
     head = await store.head()
-    first = await first_from(database, wish.first)
-    last = head if wish.last is None else await last_before(database, wish.last)
+    first = await first_of(database, wish.first)
+    last = head if wish.last is None else await last_of(database, wish.last)
     if first > head + 1 or last > head:
         beyond = max(first, last)
         hint = "; unix seconds begin with @" if beyond > head and not _is_time(wish) else ""
@@ -226,7 +226,7 @@ async def _order(database: Database, store: EventStore, wish: _Wish) -> Order:
 
 
 def _is_time(wish: _Wish) -> bool:
-    return isinstance(wish.first, datetime) or isinstance(wish.last, datetime)
+    return isinstance(wish.first, During) or isinstance(wish.last, During)
 
 
 @asynccontextmanager

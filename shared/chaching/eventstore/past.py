@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.instants import Recorded, positions_before
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import (
     READ_BATCH_MAX_BYTES,
@@ -25,18 +24,10 @@ from chaching.eventstore.store import (
 )
 
 _READ_NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
-_POSITION_BEFORE: Final = statement("chaching.eventstore", "position_before")
 _FIND_VERSION: Final = statement("chaching.eventstore", "find_version")
 _FIND_STREAMS: Final = statement("chaching.eventstore", "find_streams")
 _READ_STREAMS: Final = statement("chaching.eventstore", "read_streams")
 _STREAM_AFTER: Final = statement("chaching.eventstore", "stream_after")
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """A position and when its event was recorded; 0 and None before the first."""
-
-    position: Position
-    at: datetime | None
 
 
 class PastEvents:
@@ -62,14 +53,11 @@ class PastEvents:
     async def newest_before(self, instant: datetime) -> Recorded:
         """Return where the log stood when everything before an instant was recorded, and not more.
 
-        Times grow with positions as long as the database's clock is not set back; where it was,
-        an instant that came twice means one of the two.
-
         Raises:
             Unavailable: no answer in time.
         """
-        [row] = await self._database.fetch(_POSITION_BEFORE, instant)
-        return Recorded(Position(row["position"]), row["recorded_at"])
+        [found] = await positions_before(self._database, [instant])
+        return found
 
     async def find_version(self, key: StreamKey, event_id: str) -> Version | None:
         """Return at which version of a customer an event stands, None: it is none of its events.

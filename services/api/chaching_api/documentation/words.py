@@ -111,12 +111,14 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "retrieve_event/expand": "Nothing in an event can be expanded: it shows its object as "
     "messages do.",
     "file": "The name of one of the page's own files.",
-    "as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, `version:3` or "
-    "`position:17`. A time means the end of what it names: of that day, that second, that tenth of "
-    "a second. Needs the right `audit` instead of the usual one.",
-    "list_customers/as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, "
-    "or `position:17`. A time means the end of what it names: of that day, that second, that tenth "
-    "of a second. Needs the right `audit` instead of the usual one.",
+    "as_of": "A moment of the past: unix seconds, also as `@1772539200`, an RFC 3339 time with any "
+    "offset, a date in UTC, `version:3` or `position:17`. A time means the end of what it names: "
+    "of that day, that second, that tenth of a second. Needs the right `audit` instead of the "
+    "usual one.",
+    "list_customers/as_of": "A moment of the past: unix seconds, also as `@1772539200`, an RFC "
+    "3339 time with any offset, a date in UTC, or `position:17`. A time means the end of what it "
+    "names: of that day, that second, that tenth of a second. Needs the right `audit` instead of "
+    "the usual one.",
     "from": "The earlier moment, as `as_of` takes it.",
     "to": "The later moment, as `as_of` takes it; now if not given.",
     "read_history/ending_before": "An event's id, or `version:3`: the page ends just before it. "

@@ -28,11 +28,12 @@ from chaching.envelope import (
 )
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.instants import Recorded
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
+from chaching.moments import AtPosition, AtVersion, During, LogMoment, Moment
 from chaching_api.errors import Malformed, NoSuchCursor
 from chaching_api.event_parameters import HistoryInput
-from chaching_api.moments import AtPosition, AtVersion, LogMoment, Moment, Until
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
 
 HISTORY_CHUNK_MAX_EVENTS: Final = 20
@@ -89,7 +90,7 @@ class Past:
     async def log_at(self, moment: LogMoment, param: str) -> Recorded:
         """Return where the log stood at a moment; raises as ``event_at``."""
         match moment:
-            case Until(end=end):
+            case During(end=end):
                 return await self._events.newest_before(end)
             case AtPosition(position=position):
                 return await self._at_position(position, param)

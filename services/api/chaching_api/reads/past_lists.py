@@ -29,7 +29,8 @@ from chaching.envelope import StreamKey
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.instants import Recorded
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
 from chaching_api.errors import Malformed, ProjectionBehind
 from chaching_api.moments import CLOCKS_APART_MAX_S

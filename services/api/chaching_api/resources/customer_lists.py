@@ -13,13 +13,14 @@ from aiohttp import web
 from chaching.domain.customer import Customer, NoSuchCustomer
 from chaching.domain.ids import CustomerId
 from chaching.envelope import StreamKey, decode_customers
-from chaching.eventstore.past import Recorded
+from chaching.eventstore.instants import Recorded
 from chaching.eventstore.store import EventStore
+from chaching.moments import LogMoment
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
 from chaching_api.errors import NoSuchCursor
-from chaching_api.moments import LogMoment, refuse_future
+from chaching_api.moments import refuse_future
 from chaching_api.parameters import AS_OF, ListInput
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.past import Past

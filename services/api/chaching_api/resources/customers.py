@@ -23,6 +23,7 @@ from chaching.domain.customer_object import render
 from chaching.domain.ids import CustomerId
 from chaching.envelope import StreamKey, decode_customers
 from chaching.eventstore.store import EventStore
+from chaching.moments import AtVersion, Moment
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
@@ -30,7 +31,7 @@ from chaching_api.errors import NotErasable
 from chaching_api.execute import Asked, Executed, Executor
 from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
-from chaching_api.moments import AtVersion, Moment, refuse_future
+from chaching_api.moments import refuse_future
 from chaching_api.parameters import AS_OF, CreateInput
 from chaching_api.reads.past import Past
 from chaching_api.reads.retrieve import Retrieve
