@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.breaking import break_data_key, break_event, in_database
 from tests.support.commands import command, ended, lines_of
 from tests.support.customers import (
     append,
@@ -242,9 +243,28 @@ def test_an_event_that_cannot_be_read_is_shown_as_such() -> None:
     _, strange, _ = told(*ALL)
     assert "cannot be read: unknown schema version 99" in strange
     before, strange, after = (msgspec.json.decode(line) for line in told(*ALL, "--format", "json"))
-    assert (strange["position"], "data" in strange) == (2, False)
+    assert (strange["position"], strange["version"], "data" in strange) == (2, 2, False)
+    assert (strange["request_id"], strange["key_id"], strange["actor"]) == ("req_1", None, None)
     assert "unknown schema version 99" in strange["error"]
     assert "error" not in before | after
+
+
+@pytest.mark.usefixtures("log")
+def test_an_event_of_nobody_known_shows_what_changed(database_url: str) -> None:
+    asyncio.run(in_database(database_url, lambda log: break_event(log, 2, metadata="{}")))
+    text = told(*ALL)[1]
+    assert "cannot be read: " not in text
+    assert text.endswith("  who asked cannot be read")
+    line = told(*ALL, "--format", "json")[1]
+    assert "the metadata of a CustomerUpdated are broken" in msgspec.json.decode(line)["error"]
+
+
+@pytest.mark.usefixtures("log")
+def test_a_data_key_that_does_not_open_hides_no_other_event(database_url: str) -> None:
+    asyncio.run(in_database(database_url, lambda log: break_data_key(log, "cus_1")))
+    lines = told(*ALL)
+    assert positions(lines) == [1, 2, 3, 4, 5]
+    assert ["cannot be read" in line for line in lines] == [True, True, True, False, False]
 
 
 async def test_a_terminal_gets_colours_unless_they_are_unwanted(

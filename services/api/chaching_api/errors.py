@@ -19,6 +19,7 @@ from chaching.domain.customer import (
     ShippingIncomplete,
     similar_object,
 )
+from chaching.envelope import RecordedEvent, Undecodable
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
@@ -156,6 +157,18 @@ class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
 
+class NotReadable(Exception):  # noqa: N818 - says how an event is
+    """The event that left a customer as it stood at a moment cannot be read; ``param`` named it."""
+
+    def __init__(self, event: RecordedEvent, cause: Undecodable, param: str) -> None:
+        super().__init__(
+            f"{event.key.id} cannot be shown as it stood then: what is stored with its version "
+            f"{event.version}, position {event.position}, cannot be read ({cause}). Its history "
+            "shows all other events; `chaching audit verify` tells whether the log was changed."
+        )
+        self.param = param
+
+
 class ProjectionBehind(Exception):  # noqa: N818 - says how the read model is
     """A list of the past would have gaps: the read model and its tail do not reach that far."""
 
@@ -244,12 +257,31 @@ def failure_of(error: Exception) -> Failure:
         case LostRace() | Unavailable() | Overloaded() | SearchTooBroad() | ProjectionBehind():
             return _not_now(error)
         case _:
-            return Failure(
-                status=500,
-                type="api_error",
-                code="server_error",
-                message="An error occurred on our side; it has been logged with this request's id.",
+            return _our_fault(error)
+
+
+def _our_fault(error: Exception) -> Failure:
+    message = "An error occurred on our side; it has been logged with this request's id."
+    param, headers = None, dict[str, str]()
+    match error:
+        case NotReadable():
+            message, param, headers = str(error), error.param, _NO_RETRY
+        case Undecodable():
+            message = (
+                "What this request needs of what is stored cannot be read; it has been logged with "
+                "this request's id."
             )
+            headers = _NO_RETRY
+        case _:
+            pass
+    return Failure(
+        status=500,
+        type="api_error",
+        code="server_error",
+        message=message,
+        param=param,
+        headers=headers,
+    )
 
 
 def _malformed(error: Malformed) -> Failure:

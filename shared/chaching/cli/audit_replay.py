@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chaching import envelope
 from chaching.cli.options import MODES, checked_account, database_url
@@ -14,7 +15,7 @@ from chaching.cli.output import COLOURS, FORMATS, printable, printable_json, wan
 from chaching.domain.changes import Change
 from chaching.domain.customer_object import render
 from chaching.domain.ids import Mode, mode_of
-from chaching.envelope import NO_VERSION, RecordedEvent, StreamKey
+from chaching.envelope import NO_VERSION, RecordedEvent, StreamKey, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
@@ -36,11 +37,16 @@ TYPE_COLORS: Final = {
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One line for a machine: an entry of the history, and the customer right after it."""
+    """One line for a machine: an entry of the history, and the customer right after it.
+
+    ``object`` is None, and ``unreadable`` says why, when what is stored of the customer cannot be
+    read.
+    """
 
     account: str
     entry: HistoryEntry
-    object: msgspec.Raw
+    object: msgspec.Raw | None
+    unreadable: str | UnsetType = UNSET
 
 
 @click.command("replay")
@@ -65,7 +71,7 @@ def replay(customer: str, account: str | None, mode: Mode | None, form: str, col
 async def _replay(
     url: str, customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool
 ) -> None:
-    keyring = keyring_of(data_dir())
+    keyring = keyring_of(data_dir()).lenient()
     database = Database(url, name="audit", sessions_max=SESSIONS_MAX)
     await database.open()
     try:
@@ -109,27 +115,33 @@ async def _events(
 
 
 def _step(event: RecordedEvent) -> Step:
-    [customer] = envelope.decode_customers([event])
-    return Step(
-        account=event.key.account, entry=entry_of(event), object=msgspec.Raw(render(customer))
-    )
+    entry = entry_of(event)
+    try:
+        [customer] = envelope.decode_customers([event])
+    except Undecodable as error:
+        return Step(account=event.key.account, entry=entry, object=None, unreadable=str(error))
+    return Step(account=event.key.account, entry=entry, object=msgspec.Raw(render(customer)))
 
 
 def _told(entry: HistoryEntry) -> str:
     """Return the lines that tell a person of an event."""
-    title = click.style(entry.type, fg=TYPE_COLORS.get(entry.type), bold=True)
-    why = entry.why
+    title = click.style(printable(entry.type), fg=TYPE_COLORS.get(entry.type), bold=True)
     lines = [
         "",
         f"{title}  version {entry.version}, position {entry.position}, {entry.time}",
-        f"  by {_by(entry.who)}",
-        f"  in {why.request_id}{_idempotency(why.idempotency_key)}",
     ]
-    reasons = [reason for reason in (why.erasure_reason or None, why.reason) if reason is not None]
-    if reasons:
-        lines.append(f"  because: {printable(': '.join(dict.fromkeys(reasons)))}")
-    width = max((len(printable(change.attribute)) for change in entry.changes), default=0)
-    return "\n".join([*lines, *(_line(change, width) for change in entry.changes)])
+    if entry.who is not None:
+        lines.append(f"  by {_by(entry.who)}")
+    if (why := entry.why) is not None:
+        lines.append(f"  in {why.request_id}{_idempotency(why.idempotency_key)}")
+        reasons = [r for r in (why.erasure_reason or None, why.reason) if r is not None]
+        if reasons:
+            lines.append(f"  because: {printable(': '.join(dict.fromkeys(reasons)))}")
+    if entry.unreadable is not UNSET:
+        lines.append(click.style(f"  ! cannot be read: {printable(entry.unreadable)}", fg="red"))
+    changes = entry.changes or []
+    width = max((len(printable(change.attribute)) for change in changes), default=0)
+    return "\n".join([*lines, *(_line(change, width) for change in changes)])
 
 
 def _by(who: Who) -> str:

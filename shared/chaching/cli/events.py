@@ -87,7 +87,7 @@ async def _watch(url: str, view: _View) -> None:
     await database.open()
     try:
         await expect_readable(database)
-        keyring = keyring_of(data_dir())
+        keyring = keyring_of(data_dir()).lenient()
         store = EventStore(database, keyring)
         reader = Tail(
             database,

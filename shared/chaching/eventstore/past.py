@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Position, RecordedEvent, StreamKey, Version
+from chaching.envelope import NO_VERSION, Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.instants import Recorded, positions_before
@@ -24,6 +24,8 @@ from chaching.eventstore.store import (
 )
 
 _READ_NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
+_NEWEST_VERSION: Final = statement("chaching.eventstore", "newest_version")
+_READ_STREAM_BEFORE: Final = statement("chaching.eventstore", "read_stream_before")
 _FIND_VERSION: Final = statement("chaching.eventstore", "find_version")
 _FIND_STREAMS: Final = statement("chaching.eventstore", "find_streams")
 _READ_STREAMS: Final = statement("chaching.eventstore", "read_streams")
@@ -58,6 +60,28 @@ class PastEvents:
         """
         [found] = await positions_before(self._database, [instant])
         return found
+
+    async def newest_version(self, key: StreamKey) -> Version:
+        """Return the version of a customer's newest event, 0: there is none.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        row = await self._database.fetch_row(_NEWEST_VERSION, key.account, key.livemode, key.id)
+        return NO_VERSION if row is None else Version(row["version"])
+
+    async def read_stream_before(
+        self, key: StreamKey, before: Version, limit: int
+    ) -> list[RecordedEvent]:
+        """Return at most ``limit`` events of one customer before a version, the newest first.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        rows = await self._database.fetch(
+            _READ_STREAM_BEFORE, key.account, key.livemode, key.id, before, limit
+        )
+        return [recorded_event(row, self._keyring) for row in rows]
 
     async def find_version(self, key: StreamKey, event_id: str) -> Version | None:
         """Return at which version of a customer an event stands, None: it is none of its events.
