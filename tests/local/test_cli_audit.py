@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -130,6 +131,40 @@ def test_what_is_left_of_an_event_that_cannot_be_read_is_told_and_all_others(
     assert [after[0], after[2]] == [steps[0], steps[2]]
     assert (after[1]["object"], after[1]["entry"]["changes"]) == (None, None)
     assert "unknown event type" in after[1]["unreadable"]
+
+
+def test_a_part_of_a_life_is_told(lived: str) -> None:
+    today = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%d}"
+    for part, versions in {
+        ("--from", "version:2"): [2, 3],
+        ("--to", "version:2"): [1, 2],
+        ("--from", "version:2", "--to", "position:3"): [2],
+        ("--from", "position:2", "--to", "version:2"): [2],
+        ("--from", today): [1, 2, 3],
+        ("--to", "2024-03-03"): [],
+        ("--from", "1h", "--to", "0s"): [1, 2, 3],
+    }.items():
+        lines = told(*REPLAY_JSON, lived, *part).splitlines()
+        assert [msgspec.json.decode(line)["entry"]["version"] for line in lines] == versions, part
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        (("--from", "version:3", "--to", "version:1"), "--to, version 1, is before --from"),
+        (("--from", "2024-03-03", "--to", "2024-03-02"), "--to is before --from"),
+        (("--from", "position:3", "--to", "position:1"), "--to, position 1, is before --from"),
+    ],
+)
+def test_a_part_that_ends_before_it_begins_is_refused(
+    lived: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: tuple[str, ...],
+    hint: str,
+) -> None:
+    said = refused(*REPLAY_JSON, lived, *part, monkeypatch=monkeypatch, capsys=capsys)
+    assert said.startswith(f"chaching: {hint}")
 
 
 async def rewrite(database_url: str, metadata: str) -> None:

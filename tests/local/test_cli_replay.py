@@ -207,6 +207,11 @@ async def test_a_terminal_shows_a_bar_from_which_one_goes_on_after_a_kill(
         ("--from 1 --queue {queue}.none", "there is no queue '{queue}.none' on the broker"),
         ("--from 200 --queue {queue}", "the log ends at position 105, before 200; unix seconds"),
         ("--from 1 --to 106 --queue {queue}", "the log ends at position 105, before 106"),
+        (
+            "--from 1 --to 1772539200 --queue {queue}",
+            "the log ends at position 105, before 177",
+        ),
+        ("--from 2024-03-03 --to 2024-03-02 --queue {queue}", "--to is before --from"),
         ("--from 9 --to 7 --queue {queue}", "--to, position 7, is before --from, position 9"),
     ],
 )

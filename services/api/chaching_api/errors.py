@@ -23,6 +23,8 @@ from chaching.envelope import RecordedEvent, Undecodable
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
+from chaching.history import spelled_time
+from chaching.moments import AtPosition, AtVersion, During, Moment
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
 ErrorType: TypeAlias = Literal[
@@ -157,6 +159,17 @@ class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
 
+class NotThereThen(NoSuchCustomer):
+    """The customer was created after the moment that was asked for; answered 404."""
+
+    def __init__(self, first: RecordedEvent, moment: Moment) -> None:
+        Rejected.__init__(
+            self,
+            f"No such customer: '{first.key.id}' {_told(moment)}; its first event is of "
+            f"{spelled_time(first.recorded_at)}, position {first.position}",
+        )
+
+
 class NotReadable(Exception):  # noqa: N818 - says how an event is
     """The event that left a customer as it stood at a moment cannot be read; ``param`` named it."""
 
@@ -234,6 +247,16 @@ def envelope(failure: Failure, public_url: str | None = None) -> bytes:
             )
         )
     )
+
+
+def _told(moment: Moment) -> str:
+    match moment:
+        case During(end=end):
+            return f"before {spelled_time(end)}"
+        case AtPosition(position=position):
+            return f"at position {position}"
+        case AtVersion(version=version):
+            return f"at version {version}"
 
 
 def failure_of(error: Exception) -> Failure:

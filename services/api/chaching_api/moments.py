@@ -6,6 +6,7 @@ end is now.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from chaching.moments import (
@@ -69,7 +70,11 @@ def refuse_future(moment: Moment | None, at: int, param: str) -> None:
         Malformed: nobody knows how things will stand then.
     """
     if isinstance(moment, During) and moment.start.timestamp() > at + CLOCKS_APART_MAX_S:
-        raise Malformed(f"Invalid {param}: it lies in the future", param=param)
+        here = datetime.fromtimestamp(at, UTC)
+        raise Malformed(
+            f"Invalid {param}: it lies in the future; here it is {here:%Y-%m-%dT%H:%M:%SZ}",
+            param=param,
+        )
 
 
 def _invalid(text: str, param: str, taken: str) -> Malformed:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 import click
@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from chaching import envelope
 from chaching.cli.options import MODES, checked_account, database_url
 from chaching.cli.output import COLOURS, FORMATS, printable, printable_json, wants_colour
+from chaching.cli.points import Points, part_between
 from chaching.domain.changes import Change
 from chaching.domain.customer_object import render
 from chaching.domain.ids import Mode, mode_of
@@ -24,7 +25,9 @@ from chaching.history import HistoryEntry, Who, entry_of
 from chaching.local.errors import LocalError
 from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
+from chaching.moments import AtVersion, Moment
 
+POINTS: Final = Points(bare="seconds", version=True)
 READ_MAX_EVENTS: Final = 100
 NAMED_MAX_STREAMS: Final = 10
 SESSIONS_MAX: Final = 1
@@ -54,6 +57,20 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--account", callback=checked_account, help="needed when several have this id")
 @click.option("--mode", type=MODES, help="needed when both modes have this id")
 @click.option(
+    "--from",
+    "first",
+    metavar="POINT",
+    callback=POINTS,
+    help=f"where to begin, one of: {POINTS.forms}; else the first event",
+)
+@click.option(
+    "--to",
+    "last",
+    metavar="POINT",
+    callback=POINTS,
+    help="where to end, with all that is named; else the last event",
+)
+@click.option(
     "--format",
     "form",
     type=FORMATS,
@@ -62,14 +79,38 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     help="json: one object a line, each with the customer after the event",
 )
 @click.option("--color", "--colour", "colour", type=COLOURS, default="auto", show_default=True)
-def replay(customer: str, account: str | None, mode: Mode | None, form: str, colour: str) -> None:
+def replay(
+    *,
+    customer: str,
+    account: str | None,
+    mode: Mode | None,
+    first: Moment | None,
+    last: Moment | None,
+    form: str,
+    colour: str,
+) -> None:
     """Tell the life of CUSTOMER step by step, from the log alone."""
+    part = _Part(first, last)
     url = database_url(data_dir())
-    asyncio.run(_replay(url, customer, account, mode, form, color=wants_colour(colour)))
+    asyncio.run(_replay(url, customer, account, mode, part, form, color=wants_colour(colour)))
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Which part of a life is to be told; None: from the beginning, to the end."""
+
+    first: Moment | None
+    last: Moment | None
 
 
 async def _replay(
-    url: str, customer: str, account: str | None, mode: Mode | None, form: str, *, color: bool
+    url: str,
+    customer: str,
+    account: str | None,
+    mode: Mode | None,
+    part: _Part,
+    form: str,
+    *,
+    color: bool,
 ) -> None:
     keyring = keyring_of(data_dir()).lenient()
     database = Database(url, name="audit", sessions_max=SESSIONS_MAX)
@@ -78,7 +119,10 @@ async def _replay(
         key = await _named(database, keyring, customer, account, mode)
         if form == "text":
             click.echo(f"{key.id} of {key.account}, {mode_of(livemode=key.livemode)} mode")
+        within = await _within(database, part)
         async for event in _events(database, keyring, key):
+            if not within(event):
+                continue
             if form == "json":
                 click.echo(msgspec.json.encode(_step(event)))
             else:
@@ -102,6 +146,26 @@ async def _named(
         places = ", ".join(f"{k.account} ({mode_of(livemode=k.livemode)})" for k in found)
         raise LocalError(f"several have the id {customer}: {places}; say --account and --mode")
     return found[0]
+
+
+async def _within(database: Database, part: _Part) -> Callable[[RecordedEvent], bool]:
+    """Return what tells whether an event is in a part of a life."""
+    of_log = [None if isinstance(end, AtVersion) else end for end in (part.first, part.last)]
+    begin, end = await part_between(database, *of_log)
+    from_version = part.first.version if isinstance(part.first, AtVersion) else None
+    to_version = part.last.version if isinstance(part.last, AtVersion) else None
+    if from_version is not None and to_version is not None and to_version < from_version:
+        raise LocalError(f"--to, version {to_version}, is before --from, version {from_version}")
+
+    def is_within(event: RecordedEvent) -> bool:
+        return (
+            (begin is None or event.position >= begin)
+            and (end is None or event.position <= end)
+            and (from_version is None or event.version >= from_version)
+            and (to_version is None or event.version <= to_version)
+        )
+
+    return is_within
 
 
 async def _events(

@@ -123,6 +123,9 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "to": "The later moment, as `as_of` takes it; now if not given.",
     "read_history/ending_before": "An event's id, or `version:3`: the page ends just before it. "
     "Not together with `starting_after`.",
+    "read_history/from": "Only events from there on, in the spellings of `as_of`; those of that "
+    "day, that second, that version are included.",
+    "read_history/to": "Only events up to there, likewise included: one date for both is a day.",
     "read_history/limit": "How many events to answer, 10 if not given. What is below 1 counts as "
     "1, what is above 100 as 100.",
     "read_history/starting_after": "An event's id, or `version:3`: the page starts just after it. "

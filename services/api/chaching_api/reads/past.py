@@ -92,6 +92,11 @@ class Past:
             return await self._at_named_version(key, moment.version, param)
         return await self.newest_at(key, (await self.log_at(moment, param)).position)
 
+    async def first_event(self, key: StreamKey) -> RecordedEvent | None:
+        """Return a customer's oldest event, None: there never was one; raises Unavailable."""
+        found = await self._store.read_stream(key, NO_VERSION, 1)
+        return found[0] if found else None
+
     async def log_at(self, moment: LogMoment, param: str) -> Recorded:
         """Return where the log stood at a moment; raises as ``event_at``."""
         match moment:
@@ -129,15 +134,46 @@ class Past:
         newest = await self._events.newest_version(key)
         if newest == NO_VERSION:
             return None
+        first, last = await self._part(key, newest, wanted)
         if wanted.ending_before is not None:
             end = await self._cursor(key, newest, wanted.ending_before, "ending_before")
-            events = await self._read(self._events.read_stream_before, key, end, wanted.limit)
-            return HistoryPage(events[::-1], has_more=bool(events) and events[-1].version > 1)
-        start = NO_VERSION
+            end = Version(min(end, last + 1))
+            found = await self._read(self._events.read_stream_before, key, end, wanted.limit)
+            events = [event for event in reversed(found) if event.version >= first]
+            return HistoryPage(events, has_more=bool(events) and events[0].version > first)
+        start = Version(first - 1)
         if wanted.starting_after is not None:
-            start = await self._cursor(key, newest, wanted.starting_after, "starting_after")
-        events = await self._read(self._store.read_stream, key, start, wanted.limit)
-        return HistoryPage(events, has_more=bool(events) and events[-1].version < newest)
+            after = await self._cursor(key, newest, wanted.starting_after, "starting_after")
+            start = max(start, after)
+        found = await self._read(self._store.read_stream, key, start, wanted.limit)
+        events = [event for event in found if event.version <= last]
+        return HistoryPage(events, has_more=bool(events) and events[-1].version < last)
+
+    async def _part(
+        self, key: StreamKey, newest: Version, wanted: HistoryInput
+    ) -> tuple[Version, Version]:
+        """Return the first and the last version that are asked for; the first may be beyond."""
+        first, last = Version(1), newest
+        match wanted.start:
+            case None:
+                pass
+            case During(start=start):
+                then = await self._events.newest_before(start)
+                first = Version(await self._version_at(key, then.position) + 1)
+            case AtPosition(position=position) if position > START:
+                await self._at_position(position, "from")
+                first = Version(await self._version_at(key, Position(position - 1)) + 1)
+            case moment:
+                event = await self.event_at(key, moment, "from")
+                first = first if event is None else event.version
+        if wanted.end is not None:
+            event = await self.event_at(key, wanted.end, "to")
+            last = NO_VERSION if event is None else event.version
+        return first, last
+
+    async def _version_at(self, key: StreamKey, position: Position) -> Version:
+        event = await self.newest_at(key, position)
+        return NO_VERSION if event is None else event.version
 
     @staticmethod
     async def _read(
@@ -204,7 +240,13 @@ class Past:
             return Recorded(START, None)
         found = await self._store.read_all(Position(position - 1), 1)
         if not found:
-            raise Malformed(f"Invalid {param}: there is no position {position} yet", param=param)
+            head = await self._store.head()
+            told = (
+                f"there is no position {position} yet; the newest is {head}"
+                if position > head
+                else f"the event at position {position} was taken out of the log"
+            )
+            raise Malformed(f"Invalid {param}: {told}", param=param)
         return Recorded(position, found[0].recorded_at)
 
 

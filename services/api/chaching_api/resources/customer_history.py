@@ -51,6 +51,8 @@ class CustomerHistory(msgspec.Struct, frozen=True, kw_only=True):
     async def history(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
         wanted = event_parameters.read_history(call.tree)
+        refuse_future(wanted.start, call.at, "from")
+        refuse_future(wanted.end, call.at, "to")
         key = call.stream(customer_id_of(request))
         page = await self.past.page(key, wanted)
         if page is None:

@@ -27,7 +27,7 @@ from chaching.moments import AtVersion, Moment
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
-from chaching_api.errors import NotErasable
+from chaching_api.errors import NotErasable, NotThereThen
 from chaching_api.execute import Asked, Executed, Executor
 from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
@@ -162,6 +162,9 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         return Answer(body=body, headers=headers)
 
     async def _missing_at(self, key: StreamKey, moment: Moment) -> NoSuchCustomer:
+        first = await self.past.first_event(key)
+        if first is not None:
+            return NotThereThen(first, moment)
         # versions are of one customer, and the other mode's is another
         then = None if isinstance(moment, AtVersion) else moment
         other = await self.past.event_at(other_mode(key), then, AS_OF)
