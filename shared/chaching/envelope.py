@@ -35,6 +35,9 @@ WrappedKey = NewType("WrappedKey", bytes)
 START: Final = Position(0)
 NO_VERSION: Final = Version(0)
 
+# what a decoder raises; the latter when somebody nested thousands of lists
+BROKEN_JSON: Final = (msgspec.MsgspecError, RecursionError)
+
 SCHEMA_VERSION: Final = 1
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     "CustomerCreated": CustomerCreated,
@@ -197,7 +200,7 @@ def customer_after(
     _check_schema(event_type, schema_version)
     try:
         return _decode_state(state)
-    except msgspec.MsgspecError as error:
+    except BROKEN_JSON as error:
         raise Undecodable(f"the state beside a {event_type} is broken: {error}") from error
 
 
@@ -209,7 +212,7 @@ def decode_metadata(recorded: RecordedEvent) -> Metadata:
     """
     try:
         return _decode_metadata(recorded.metadata)
-    except msgspec.MsgspecError as error:
+    except BROKEN_JSON as error:
         raise Undecodable(f"the metadata of a {recorded.type} are broken: {error}") from error
 
 
@@ -243,7 +246,7 @@ def _decode_payload(event_type: str, schema_version: int, payload: str) -> Event
     _check_schema(event_type, schema_version)
     try:
         return _event_decoders[event_type].decode(payload)
-    except msgspec.MsgspecError as error:
+    except BROKEN_JSON as error:
         raise Undecodable(f"the payload of a {event_type} is broken: {error}") from error
 
 

@@ -68,10 +68,14 @@ def public_event_of(recorded: RecordedEvent) -> PublicEvent:
     metadata = envelope.decode_metadata(recorded)
     if isinstance(event, CustomerDeleted) and not customer.deleted:
         raise Undecodable("the state beside a CustomerDeleted is not deleted")
+    try:
+        previous = _previous(event) if isinstance(event, CustomerUpdated) else None
+    except (AttributeError, LookupError, TypeError) as error:
+        raise Undecodable(f"what a {recorded.type} changed has no such form") from error
     return PublicEvent(
         type=PUBLIC_TYPES[recorded.type],
         object=msgspec.Raw(_encode(customer_object(customer))),
-        previous_attributes=_previous(event) if isinstance(event, CustomerUpdated) else None,
+        previous_attributes=previous,
         customer=customer,
         metadata=metadata,
     )

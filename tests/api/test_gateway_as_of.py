@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import pytest
 from tests.api.auditing import LIVE_AUDITOR, as_of, auditor_of, entries
+from tests.support.breaking import take_out
 from tests.support.gateways import CUSTOMERS, Answer, Client, store_key
 from tests.support.openapi import undocumented
 
@@ -125,10 +126,13 @@ async def test_a_time_means_the_end_of_what_it_names(
         "2024-03-04T00:00:00Z": 5,
         "1709510400": 5,
     }
+    first = "; its first event is of 2024-03-03T10:00:00.000000Z, position 1"
     for spelled, position in shown.items():
         answer = await as_of(auditor, ID, spelled)
         if position is None:
-            assert (answer.status, answer.error["message"]) == (404, "No such customer: 'cus_1'")
+            told: str = answer.error["message"]
+            assert (answer.status, told.endswith(first)) == (404, True)
+            assert told.startswith("No such customer: 'cus_1' before 2024-03-03T")
         else:
             assert answer.body == moments[position - 1].plain.body, spelled
 
@@ -145,19 +149,37 @@ async def test_before_its_creation_there_is_no_such_customer(
 ) -> None:
     await client.create("id=cus_0")
     await client.create(f"id={ID}")
-    for spelled in ("version:0", "position:0", "position:1", "0", "2001-01-01"):
+    time = (await entries(auditor, ID))[0]["time"]
+    for spelled, then in {
+        "version:0": "at version 0",
+        "position:0": "at position 0",
+        "position:1": "at position 1",
+        "0": "before 1970-01-01T00:00:01.000000Z",
+        "2001-01-01": "before 2001-01-02T00:00:00.000000Z",
+    }.items():
         refused = await as_of(auditor, ID, spelled)
-        assert refused.status == 404
-        assert (refused.error["message"], refused.error["param"]) == (
-            "No such customer: 'cus_1'",
-            "id",
+        assert (refused.status, refused.error["param"]) == (404, "id")
+        assert refused.error["message"] == (
+            f"No such customer: 'cus_1' {then}; its first event is of {time}, position 2"
         )
         assert HEADER not in refused.headers
 
 
+async def test_a_position_that_was_taken_out_is_told_from_one_that_is_not_yet(
+    client: Client, auditor: Client, database: Database
+) -> None:
+    await a_life(client)
+    await take_out(database, 3)
+    refused = await as_of(auditor, ID, "position:3")
+    assert (refused.status, refused.error["message"]) == (
+        400,
+        "Invalid as_of: the event at position 3 was taken out of the log",
+    )
+
+
 REFUSED: Final = {
     "as_of=version:5": "Invalid as_of: cus_1 has no version 5; its newest is 4",
-    "as_of=position:6": "Invalid as_of: there is no position 6 yet",
+    "as_of=position:6": "Invalid as_of: there is no position 6 yet; the newest is 5",
     "as_of=2999-01-01": "Invalid as_of: it lies in the future",
     "as_of=99999999999": "Invalid as_of: it lies in the future",
     "as_of=yesterday": "Invalid as_of: yesterday; must be unix seconds",

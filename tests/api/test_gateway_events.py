@@ -357,22 +357,3 @@ async def test_no_account_and_no_mode_sees_anothers_events(
             found = await events(gateway.client.having(key), query)
             assert [event["data"]["object"] for event in found] == customers
             assert {event["livemode"] for event in found} == {"live" in key}
-
-
-# --- Unreadable ---------------------------------------------------------------------------------
-
-
-async def test_an_event_that_cannot_be_read_is_our_fault_and_hides_nothing_silently(
-    client: Client, database: Database
-) -> None:
-    for number in range(3):
-        await client.create(f"id=cus_{number}")
-    newest, broken, oldest = [event["id"] for event in await events(client)]
-    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER events_refuse_change")
-    await database.execute(
-        "UPDATE event_store.events SET schema_version = 99 WHERE stream = 'cus_1'"
-    )
-    assert (await listed(client)).status == 500
-    assert (await retrieved(client, broken)).status == 500
-    assert [e["id"] for e in await events(client, "limit=1")] == [newest]
-    assert [e["id"] for e in await events(client, f"starting_after={broken}")] == [oldest]

@@ -346,7 +346,7 @@ NO_MOMENTS: Final = {
     "from=version:2&to=version:1": ("from", "Invalid from: it leads to version 2 of cus_1"),
     "from=version:1&to=0": ("from", "Invalid from: it leads to version 1 of cus_1"),
     "from=version:4": ("from", "Invalid from: cus_1 has no version 4; its newest is 3"),
-    "from=0&to=position:4": ("to", "Invalid to: there is no position 4 yet"),
+    "from=0&to=position:4": ("to", "Invalid to: there is no position 4 yet; the newest is 3"),
     "from=0&to=2999-01-01": ("to", "Invalid to: it lies in the future"),
     "from=2999-01-01": ("from", "Invalid from: it lies in the future"),
     "from=0&as_of=0": ("as_of", "Received unknown parameter: as_of"),

@@ -92,7 +92,7 @@ async def test_pages_of_the_past_walk_on_from_those_who_were_there(
 
 REFUSED: Final = {
     "as_of=version:1": "Invalid as_of: versions count the events of one customer",
-    "as_of=position:2": "Invalid as_of: there is no position 2 yet",
+    "as_of=position:2": "Invalid as_of: there is no position 2 yet; the newest is 1",
     "as_of=2999-01-01": "Invalid as_of: it lies in the future",
     "as_of=x&limit=x": "Invalid as_of: x; must be",
     "as_of=1&wat=1": "Received unknown parameter: wat",

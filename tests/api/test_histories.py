@@ -9,6 +9,7 @@ import pytest
 from hypothesis.errors import FlakyFailure
 from tests.support.histories import live_through, run
 
+from chaching.eventstore import instants as instants_module
 from chaching.eventstore import past as past_module
 from chaching.eventstore import store as store_module
 from chaching.eventstore.database import Database
@@ -29,6 +30,11 @@ def test_random_customers_are_at_every_moment_what_was_answered_then(database_ur
 
 # --- Planted bugs -------------------------------------------------------------------------------
 
+MODULES: Final = {
+    "read_newest_at": past_module,
+    "read_stream": store_module,
+    "positions_before": instants_module,
+}
 PLANTS: Final = {
     "one too early": ("read_newest_at", "looked.position <= $4", "looked.position < $4"),
     "one too late": ("read_newest_at", "looked.position <= $4", "looked.position <= $4 + 1"),
@@ -36,9 +42,9 @@ PLANTS: Final = {
     "any mode": ("read_newest_at", ".livemode = wanted.livemode", ".livemode IS NOT NULL"),
     "any account": ("read_newest_at", ".account = wanted.account", ".account IS NOT NULL"),
     "times too early": (
-        "position_before",
-        "recorded_at < $1",
-        "recorded_at < $1::timestamptz - interval '1 microsecond'",
+        "positions_before",
+        "recorded_at < half.instant",
+        "recorded_at < half.instant - interval '1 microsecond'",
     ),
 }
 
@@ -50,8 +56,7 @@ def test_a_log_that_is_read_wrongly_is_found_out(
     name, old, new = PLANTS[plant]
     sql = statement("chaching.eventstore", name)
     assert old in sql
-    module = store_module if name == "read_stream" else past_module
-    monkeypatch.setattr(module, f"_{name.upper()}", sql.replace(old, new))
+    monkeypatch.setattr(MODULES[name], f"_{name.upper()}", sql.replace(old, new))
 
     def test(database: Database, runner: asyncio.Runner) -> None:
         # the database outlives an example, so a wrong answer need not be given twice

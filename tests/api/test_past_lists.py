@@ -23,7 +23,8 @@ from chaching.domain.ids import AccountId, CustomerId
 from chaching.domain.values import Details
 from chaching.envelope import Position, RecordedEvent
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
-from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.instants import Recorded
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching_api.errors import Malformed, ProjectionBehind
 from chaching_api.moments import CLOCKS_APART_MAX_S

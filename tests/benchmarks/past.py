@@ -25,10 +25,10 @@ from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
 from chaching.history import entry_of
 from chaching.local.errors import LocalError
+from chaching.moments import AtPosition, AtVersion, During
 from chaching.schema.migrations import migrate
 from chaching_api.errors import Malformed
 from chaching_api.event_parameters import HistoryInput
-from chaching_api.moments import AtPosition, AtVersion, Until
 from chaching_api.parameters import ListInput
 from chaching_api.reads.lists import Lists
 from chaching_api.reads.past import Past
@@ -98,7 +98,7 @@ async def ask_of_one(past: Past, customers: int) -> None:
     moments = {
         "by version": AtVersion(Version(1)),
         "by position": AtPosition(Position(customers // 2)),
-        "by time": Until(half, half + timedelta(seconds=1)),
+        "by time": During(half, half + timedelta(seconds=1)),
     }
     for name, moment in moments.items():
         await timed(f"a customer of one event, {name}", lambda m=moment: past.event_at(one, m, ""))
@@ -107,7 +107,7 @@ async def ask_of_one(past: Past, customers: int) -> None:
     for name, moment in {
         "by version": AtVersion(Version(LONG_EVENTS // 2)),
         "by position": AtPosition(Position(middle)),
-        "by time": Until(then, then + timedelta(seconds=1)),
+        "by time": During(then, then + timedelta(seconds=1)),
     }.items():
         await timed(f"a customer of 10,000, {name}", lambda m=moment: past.event_at(LONG, m, ""))
     for limit in (10, 100):

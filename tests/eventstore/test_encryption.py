@@ -232,3 +232,34 @@ def test_a_kept_answer_opens_for_its_own_key_only_and_not_once_the_data_key_is_g
     later = KEYRING.encrypt(msgspec.structs.replace(asked, data_key=DESTROYED)).pending.kept
     assert later is not None
     assert later.answer == b""
+
+
+@pytest.mark.parametrize("personal", ["?", "", "A", "AAAA", "A" * 20, "é"])
+def test_a_text_that_was_changed_stays_closed_whatever_stands_there(personal: str) -> None:
+    encrypted = KEYRING.encrypt(first_event())
+    data_key = encrypted.new_data_key
+    text = msgspec.json.encode({"personal": personal}).decode()
+    assert KEYRING.opened(key("cus_1"), 1, text, text, data_key) == (text, text)
+    with pytest.raises(Undecodable, match="does not open"):
+        KEYRING.opened_answer(key("cus_1"), "k", personal, data_key)
+
+
+@pytest.mark.parametrize("names", ["17", '"name"', "[1]", "[" * 1_500 + "]" * 1_500])
+def test_a_blank_text_that_was_changed_stays_as_it_is(names: str) -> None:
+    text = f'{{"personal":"AAAA","personal_names":{names}}}'
+    assert KEYRING.opened(key("cus_1"), 1, text, None, DESTROYED) == (text, None)
+
+
+def test_only_a_lenient_keyring_leaves_closed_what_it_has_no_master_key_for() -> None:
+    event = first_event()
+    encrypted = KEYRING.encrypt(event)
+    assert encrypted.new_data_key is not None
+    assert isinstance(encrypted.pending, PendingEvent)
+    stored, whole = encrypted.pending.payload, encrypted.new_data_key
+    changed = bytes([255 - whole[0]]) + whole[1:]
+    with pytest.raises(WrongMasterKey):
+        KEYRING.opened(key("cus_1"), 1, stored, None, changed)
+    lenient = KEYRING.lenient()
+    assert lenient.opened(key("cus_1"), 1, stored, None, changed) == (stored, None)
+    opened, _ = lenient.opened(key("cus_1"), 1, stored, None, whole)
+    assert CANARY in opened

@@ -25,7 +25,7 @@ PREPARED: Final = {
     "event_positions_from_newest": "text, boolean, text[], bigint, bigint, bigint, bigint",
     "event_positions_from_oldest": "text, boolean, text[], bigint, bigint, bigint, bigint",
     "events_at": "text, boolean, bigint[], bigint",
-    "positions_before": "bigint[]",
+    "positions_before": "timestamptz[]",
     "find_events": "text[], boolean[], text[], text[], integer[]",
 }
 BY_ID: Final = {
@@ -126,7 +126,7 @@ async def read(session: Session) -> dict[str, Any]:
 
 
 async def halved(session: Session) -> dict[str, Any]:
-    return await explained(session, f"positions_before ('{{{ROWS // 30}}}')")
+    return await explained(session, f"positions_before (array[to_timestamp({ROWS // 30})])")
 
 
 async def a_page_is_short(session: Session, name: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 from tests.eventstore.items import ACCOUNT, append_batch, item, key
 from tests.eventstore.test_query_plans import nodes, rows_read
+from tests.support.breaking import take_out
 from tests.support.keyrings import KEYRING
 
 from chaching.envelope import Position
@@ -22,7 +24,7 @@ ROWS: Final = 20_000
 HALVINGS: Final = 15  # 2 ** 15 is more than the events
 BEGIN: Final = datetime(2026, 3, 3, tzinfo=UTC)
 NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
-POSITION_BEFORE: Final = statement("chaching.eventstore", "position_before")
+POSITIONS_BEFORE: Final = statement("chaching.eventstore", "positions_before")
 
 # four streams that take turns, an event a second
 FILL_LOG: Final = """
@@ -56,7 +58,7 @@ async def looks_back_by_key(session: Session, events: int) -> None:
         assert read <= STREAMS * (HALVINGS + 4), position
     for seconds in (-1, 0, events // 3, 10 * events):
         instant = BEGIN + timedelta(seconds=seconds)
-        assert await rows_read(session, POSITION_BEFORE, instant) <= HALVINGS + 4, seconds
+        assert await rows_read(session, POSITIONS_BEFORE, [instant]) <= HALVINGS + 4, seconds
 
 
 @pytest.mark.parametrize("planned_over", [0, 8, 300])
@@ -90,6 +92,25 @@ async def test_every_position_and_time_of_a_log_leads_to_the_right_event(keyed: 
         within = await store.newest_before(at + timedelta(microseconds=1))
         assert (within.position, within.at) == (position, at if position else None)
     assert (await store.newest_before(BEGIN + timedelta(days=1))).position == events
+
+
+async def test_a_customers_newest_event_is_found_wherever_others_were_taken_out(
+    keyed: Database,
+) -> None:
+    events, chance = 41, random.Random(2)  # noqa: S311 - the same again from the same seed
+    await fill_log(keyed, events=events)
+    store = PastEvents(keyed, KEYRING)
+    keys = [key(f"cus_{n}") for n in range(STREAMS)]
+    there = list(range(1, events + 1))
+    while there:
+        for position in range(events + 1):
+            found = await store.read_newest_at(keys, Position(position))
+            known = [p for p in there if p <= position]
+            newest = {p % STREAMS: p for p in known}
+            assert sorted(event.position for event in found) == sorted(newest.values())
+        gone = chance.sample(there, min(7, len(there)))
+        await take_out(keyed, *gone)
+        there = [p for p in there if p not in gone]
 
 
 async def test_an_empty_log_stands_at_nothing_at_any_time(database: Database) -> None:

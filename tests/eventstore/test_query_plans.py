@@ -22,9 +22,9 @@ LOOKED_PAST: Final = 4
 CACHED_AFTER: Final = 8
 APPEND: Final = statement("chaching.eventstore", "append_events")
 LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
-READ_ALL: Final = statement("chaching.eventstore", "read_all")
-READ_SELECTED: Final = statement("chaching.eventstore", "read_selected")
-READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_selected_of_customer")
+READ_LOG: Final = statement("chaching.eventstore", "read_log")
+EVERYTHING: Final = (None, None, None)
+READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_log_of_customer")
 READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
 UPDATE_CUSTOMERS: Final = statement(PACKAGE, "update_customers")
 RETRIEVE: Final = statement("chaching_api.reads", "retrieve")
@@ -145,9 +145,10 @@ async def test_the_log_is_read_in_ranges_without_looking_further(
     async with plain.session() as session:
         for after in (START, ROWS // 2, ROWS - 1, ROWS):
             last = after + READ_BATCH_MAX_EVENTS
-            arguments = (after, last, READ_BATCH_MAX_EVENTS, READ_BATCH_MAX_BYTES)
+            limits = (READ_BATCH_MAX_EVENTS, READ_BATCH_MAX_BYTES)
+            arguments = (after, last, *limits, *EVERYTHING)
             there = min(READ_BATCH_MAX_EVENTS, ROWS - after)
-            assert await rows_read(session, READ_ALL, *arguments) <= there + LOOKED_PAST
+            assert await rows_read(session, READ_LOG, *arguments) <= there + LOOKED_PAST
             assert await rows_read(session, READ_STREAM, *stream) <= 4
 
 
@@ -162,9 +163,9 @@ async def test_a_selection_is_read_in_ranges_and_a_customers_events_by_its_strea
         for after in [START, ROWS // 2, ROWS - 1] * CACHED_AFTER:
             last = after + READ_BATCH_MAX_EVENTS
             there = min(READ_BATCH_MAX_EVENTS, ROWS - after)
-            for asked in ((None, None, None), few):
+            for asked in (EVERYTHING, few):
                 arguments = (after, last, *limits, *asked)
-                assert await rows_read(session, READ_SELECTED, *arguments) <= there + LOOKED_PAST
+                assert await rows_read(session, READ_LOG, *arguments) <= there + LOOKED_PAST
         for number in range(1, CACHED_AFTER + 1):
             arguments = (START, ROWS, *limits, None, ACCOUNT, False, f"cus_{number}")
             assert await rows_read(session, READ_OF_CUSTOMER, *arguments) <= 2 * ROWS_A_KEY
@@ -250,7 +251,10 @@ async def test_the_plan_of_reading_the_log_neither_sorts_nor_reads_it_through(
 ) -> None:
     await fill(plain, analyzed=True)
     plan = await plan_of(
-        plain, READ_ALL, "bigint, bigint, bigint, bigint", "5000, 7000, 2000, 16000000"
+        plain,
+        READ_LOG,
+        "bigint, bigint, bigint, bigint, text[], text, boolean",
+        "5000, 7000, 2000, 16000000, NULL, NULL, NULL",
     )
     assert read_by(plan) == {("Index Scan", "events"), ("Index Scan", "data_keys")}
     used = {node["Index Name"] for node in plan if "Index Name" in node}

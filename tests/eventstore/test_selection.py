@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 import pytest
@@ -15,16 +17,17 @@ from chaching.domain.values import Details
 from chaching.envelope import NO_VERSION, START, Position, StreamKey, WrappedKey
 from chaching.eventstore import selection as selection_module
 from chaching.eventstore.database import Database
+from chaching.eventstore.instants import Recorded, positions_before
 from chaching.eventstore.selection import (
     EVERYTHING,
     LogUnreadable,
     Selection,
     expect_readable,
-    position_at,
     read_selected,
 )
 from chaching.eventstore.store import EventStore
 
+SHARES: Final = (0.2, 0.5, 0.5, 0.8, 0.9)
 MINE = key_of("cus_1")
 THEIRS = StreamKey(AccountId("acct_2"), False, CustomerId("cus_1"))
 LIVE = StreamKey(AccountId("acct_1"), True, CustomerId("cus_1"))
@@ -119,9 +122,7 @@ async def test_large_events_come_in_several_answers(
         assert len(await positions(database, selection, up_to=head)) > 1
 
 
-async def test_an_instant_lies_before_the_first_event_that_is_not_older(
-    database: Database,
-) -> None:
+async def test_an_instant_lies_behind_the_last_event_that_is_older(database: Database) -> None:
     at = datetime.fromtimestamp(AT, UTC)
     seconds = [0, 0, 1, 5, 5, 5, 9]
     for number, second in enumerate(seconds, start=1):
@@ -133,14 +134,44 @@ async def test_an_instant_lies_before_the_first_event_that_is_not_older(
             at + timedelta(seconds=second),
         )
         await database.execute("UPDATE event_store.log_head SET position = $1", number)
-        for asked in range(-1, 11):
-            expected = 1 + sum(1 for known in seconds[:number] if known < asked)
-            assert await position_at(database, at + timedelta(seconds=asked)) == expected
+        asked = range(-1, 11)
+        found = await positions_before(database, [at + timedelta(seconds=s) for s in asked])
+        older = [sum(1 for known in seconds[:number] if known < s) for s in asked]
+        assert [recorded.position for recorded in found] == older
+        assert [recorded.at for recorded in found] == [
+            at + timedelta(seconds=seconds[last - 1]) if last else None for last in older
+        ]
 
 
-async def test_an_empty_log_has_every_instant_before_its_first_event(database: Database) -> None:
-    for instant in (datetime.min, datetime.now(), datetime.max):  # noqa: DTZ005, DTZ901 - made so
-        assert await position_at(database, instant.replace(tzinfo=UTC)) == 1
+async def test_an_instant_is_found_wherever_rows_were_taken_out_of_the_log(
+    database: Database,
+) -> None:
+    at = datetime.fromtimestamp(AT, UTC)
+    instants = [at + timedelta(seconds=second) for second in range(-1, 16)]
+    await database.execute("UPDATE event_store.log_head SET position = 14")
+    chance = random.Random(1)  # noqa: S311 - the same again from the same seed
+    for kept in [*({n for n in range(1, 15) if chance.random() < share} for share in SHARES), {7}]:
+        await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER USER")
+        await database.execute("DELETE FROM event_store.events")
+        for position in kept:
+            await database.execute(
+                "INSERT INTO event_store.events VALUES ($1, 'acct_1', false, $2, 1, 0, $2, "
+                "'CustomerCreated', 1, '{}', NULL, '{}', $2, $3)",
+                position,
+                f"cus_{position}",
+                at + timedelta(seconds=position),
+            )
+        found = await positions_before(database, instants)
+        assert [recorded.position for recorded in found] == [
+            max((p for p in kept if p < second), default=0) for second in range(-1, 16)
+        ]
+
+
+async def test_an_empty_log_has_nothing_before_any_instant(database: Database) -> None:
+    ends = (datetime.min, datetime.now(), datetime.max)  # noqa: DTZ005, DTZ901 - made so
+    instants = [instant.replace(tzinfo=UTC) for instant in ends]
+    assert await positions_before(database, instants) == [Recorded(START, None)] * 3
+    assert await positions_before(database, []) == []
 
 
 @pytest.mark.parametrize("role", ["chaching_gateway", "chaching_relay", "chaching_projector"])
@@ -152,7 +183,8 @@ async def test_each_of_the_services_roles_may_read_the_log(
     try:
         await expect_readable(database)
         assert len(await positions(database, EVERYTHING, up_to=await log.head())) == len(HAPPENED)
-        assert await position_at(database, datetime.fromtimestamp(AT, UTC)) == 1
+        [before] = await positions_before(database, [datetime.fromtimestamp(AT, UTC)])
+        assert before.position == START
     finally:
         await database.close()
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.breaking import break_event, in_database
 from tests.support.customers import append, append_customers, created, deleted, updated
 from tests.support.keyrings import KEYRING, MASTER_KEY
 from tests.support.projected import projected_in
@@ -21,6 +23,7 @@ from chaching.eventstore.store import EventStore
 
 TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+REPLAY_JSON: Final = ("audit", "replay", "--format", "json")
 EVIL: Final = "a\x1b[2Jb\x9bc\N{RIGHT-TO-LEFT OVERRIDE}d"
 
 
@@ -108,6 +111,60 @@ def test_who_asked_and_why_is_told(lived: str, database_url: str) -> None:
     said = told("audit", "replay", lived)
     assert "  by billing (secret, key_1) from 192.0.2.1\n" in said
     assert "  in req_9, idempotency key once\n  because: ticket 4711\n" in said
+
+
+def test_what_is_left_of_an_event_that_cannot_be_read_is_told_and_all_others(
+    lived: str, database_url: str
+) -> None:
+    whole = re.sub(TIME, "then", told("audit", "replay", lived)).split("\n\n")
+    steps = [msgspec.json.decode(line) for line in told(*REPLAY_JSON, lived).splitlines()]
+    columns = {"type": "Evil\x1b[2J", "metadata": "[]", "state": "{}"}
+    asyncio.run(in_database(database_url, lambda database: break_event(database, 2, **columns)))
+    first, second, third = re.sub(TIME, "then", told("audit", "replay", lived)).split("\n\n")[1:]
+    assert [first, third] == [whole[1], whole[3]]
+    title, reason = second.splitlines()
+    assert title == "Evil\\x1b[2J  version 2, position 2, then"
+    assert reason.startswith("  ! cannot be read: unknown event type 'Evil")
+    assert "\x1b" not in reason
+    assert "; the metadata of a Evil" in reason
+    after = [msgspec.json.decode(line) for line in told(*REPLAY_JSON, lived).splitlines()]
+    assert [after[0], after[2]] == [steps[0], steps[2]]
+    assert (after[1]["object"], after[1]["entry"]["changes"]) == (None, None)
+    assert "unknown event type" in after[1]["unreadable"]
+
+
+def test_a_part_of_a_life_is_told(lived: str) -> None:
+    today = f"{datetime.now(UTC) - timedelta(minutes=5):%Y-%m-%d}"
+    for part, versions in {
+        ("--from", "version:2"): [2, 3],
+        ("--to", "version:2"): [1, 2],
+        ("--from", "version:2", "--to", "position:3"): [2],
+        ("--from", "position:2", "--to", "version:2"): [2],
+        ("--from", today): [1, 2, 3],
+        ("--to", "2024-03-03"): [],
+        ("--from", "1h", "--to", "0s"): [1, 2, 3],
+    }.items():
+        lines = told(*REPLAY_JSON, lived, *part).splitlines()
+        assert [msgspec.json.decode(line)["entry"]["version"] for line in lines] == versions, part
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        (("--from", "version:3", "--to", "version:1"), "--to, version 1, is before --from"),
+        (("--from", "2024-03-03", "--to", "2024-03-02"), "--to is before --from"),
+        (("--from", "position:3", "--to", "position:1"), "--to, position 1, is before --from"),
+    ],
+)
+def test_a_part_that_ends_before_it_begins_is_refused(
+    lived: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    part: tuple[str, ...],
+    hint: str,
+) -> None:
+    said = refused(*REPLAY_JSON, lived, *part, monkeypatch=monkeypatch, capsys=capsys)
+    assert said.startswith(f"chaching: {hint}")
 
 
 async def rewrite(database_url: str, metadata: str) -> None:

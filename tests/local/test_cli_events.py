@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.breaking import break_data_key, break_event, in_database
 from tests.support.commands import command, ended, lines_of
 from tests.support.customers import (
     append,
@@ -164,16 +165,26 @@ def test_since_is_a_position_an_instant_or_how_long_ago() -> None:
     ):
         assert positions(told(*since, whole)) == [1, 2, 3, 4, 5], whole
     assert positions(told(*since, "position:4")) == [4, 5]
-    for nothing in ("position:6", (now + hour).isoformat(), f"{(now + hour).timestamp():.0f}"):
+    assert positions(told(*since, f"{now - 25 * hour:%Y-%m-%d}")) == [1, 2, 3, 4, 5]
+    assert positions(told(*since, "position:0")) == [1, 2, 3, 4, 5]
+    for nothing in (
+        "position:6",
+        f"{now + 24 * hour:%Y-%m-%d}",
+        (now + hour).isoformat(),
+        f"{(now + hour).timestamp():.0f}",
+    ):
         assert told(*since, nothing) == [], nothing
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        ("--since yesterday", "'yesterday' is none of: position:17"),
-        ("--since 2025-01-02T03:00:00", "is none of"),
-        ("--since position:0", "is none of"),
+        (
+            "--since yesterday",
+            "'yesterday' is none of: unix seconds such as 1772539200 or @1772539",
+        ),
+        ("--since 2025-01-02T03:00:00", "; a time has seconds and an offset"),
+        ("--since version:3", "versions count the events of one customer"),
         ("--since 17", "unix seconds before 2001: write position:17, or @17"),
         ("--since 9999999999999999999", "is none of"),
         ("--since 9999999999w", "is none of"),
@@ -232,9 +243,28 @@ def test_an_event_that_cannot_be_read_is_shown_as_such() -> None:
     _, strange, _ = told(*ALL)
     assert "cannot be read: unknown schema version 99" in strange
     before, strange, after = (msgspec.json.decode(line) for line in told(*ALL, "--format", "json"))
-    assert (strange["position"], "data" in strange) == (2, False)
+    assert (strange["position"], strange["version"], "data" in strange) == (2, 2, False)
+    assert (strange["request_id"], strange["key_id"], strange["actor"]) == ("req_1", None, None)
     assert "unknown schema version 99" in strange["error"]
     assert "error" not in before | after
+
+
+@pytest.mark.usefixtures("log")
+def test_an_event_of_nobody_known_shows_what_changed(database_url: str) -> None:
+    asyncio.run(in_database(database_url, lambda log: break_event(log, 2, metadata="{}")))
+    text = told(*ALL)[1]
+    assert "cannot be read: " not in text
+    assert text.endswith("  who asked cannot be read")
+    line = told(*ALL, "--format", "json")[1]
+    assert "the metadata of a CustomerUpdated are broken" in msgspec.json.decode(line)["error"]
+
+
+@pytest.mark.usefixtures("log")
+def test_a_data_key_that_does_not_open_hides_no_other_event(database_url: str) -> None:
+    asyncio.run(in_database(database_url, lambda log: break_data_key(log, "cus_1")))
+    lines = told(*ALL)
+    assert positions(lines) == [1, 2, 3, 4, 5]
+    assert ["cannot be read" in line for line in lines] == [True, True, True, False, False]
 
 
 async def test_a_terminal_gets_colours_unless_they_are_unwanted(

@@ -162,23 +162,32 @@ def test_an_export_goes_to_a_private_file_or_to_stdout_and_is_sound(
     assert (header["mode"], header["from"], header["to"]) == ("live", 5, 50)
 
 
-def test_an_export_ends_before_an_instant_and_begins_at_one(
+def exported(*part: str) -> tuple[int, int]:
+    """Return from where to where an export reaches."""
+    header = json.loads(told("export", "--account", "acct_1", *part).splitlines()[0])
+    return header["from"], header["to"]
+
+
+def test_an_export_begins_and_ends_with_what_a_point_names(
     audited: Audited, database_url: str
 ) -> None:
     """The two steps of the log were recorded at two instants."""
     first, second = audited.events - STEPS[1], audited.events
-    [instant] = asyncio.run(_instants(database_url, first + 1))
-    before = json.loads(told("export", "--account", "acct_1", f"--to={instant}").splitlines()[0])
-    assert (before["from"], before["to"]) == (1, first)
-    since = json.loads(told("export", "--account", "acct_1", f"--from={instant}").splitlines()[0])
-    assert (since["from"], since["to"]) == (first + 1, second)
+    before, since = asyncio.run(_instants(database_url, first, first + 1))
+    assert exported(f"--to={before}") == (1, first)
+    assert exported(f"--from={since}") == (first + 1, second)
+    assert exported(f"--from={since}", f"--to={since}") == (first + 1, second)
+    assert exported(f"--from={since[:10]}", f"--to={since[:10]}") == (1, second)
+    assert exported("--from=1970-01-01", "--to=1970-01-02") == (1, 0)
+    assert exported("--from=1h", "--to=0s") == (1, second)
 
 
 async def _instants(database_url: str, *positions: int) -> list[str]:
     database = Database(database_url, name="tests", sessions_max=1)
     await database.open()
     rows = await database.fetch(
-        "SELECT recorded_at FROM event_store.events WHERE position = ANY ($1)", positions
+        "SELECT recorded_at FROM event_store.events WHERE position = ANY ($1) ORDER BY position",
+        positions,
     )
     await database.close()
     return [row[0].isoformat() for row in rows]
@@ -202,7 +211,12 @@ def test_an_export_that_was_changed_is_refused(audited: Audited, tmp_path: Path)
         (["export", "--account", "a/b"], "1 to 64 of A-Z"),
         (
             ["export", "--account", "acct_1", "--from", "soon"],
-            "none of: position:17, 1735786800 (unix seconds)",
+            "none of: unix seconds such as 1772539200 or @1772539200, a time",
+        ),
+        (["export", "--account", "acct_1", "--from", "17"], "write position:17, or @17"),
+        (
+            ["export", "--account", "acct_1", "--from", "position:9", "--to", "position:7"],
+            "--to, position 7, is before --from, position 9",
         ),
         (["export", "--account", "acct_1", "--to", "position:999"], "under no signed checkpoint"),
         (["verify-export", "missing.jsonl", "--public-key", OWN], "does not exist"),

@@ -9,6 +9,7 @@ import secrets
 import shlex
 import signal
 from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ async def test_a_part_is_chosen_by_time_and_type(
     chosen = ("--from", first.isoformat(), "--to", last.isoformat(), "--type", "customer.updated")
     await run("--queue", queue, *chosen, "--mode", "test", *JSON, settings=settings)
     assert await positions_in(amqp_url, queue) == [
-        e.position for e in log if first <= e.recorded_at < last and e.type == "CustomerUpdated"
+        e.position for e in log if first <= e.recorded_at <= last and e.type == "CustomerUpdated"
     ]
 
 
@@ -135,6 +136,19 @@ async def test_all_of_one_customer_is_chosen(
     assert await positions_in(amqp_url, queue) == [e.position for e in log if e.key.id == one]
     told, _ = await run("--queue", queue, "--from", f"{head + 1}", *JSON, settings=settings)
     assert (told["published"], told["complete"], told["resume"]) == (0, True, None)
+
+
+async def test_points_are_taken_as_elsewhere(
+    settings: Mapping[str, str], queue: str, head: int
+) -> None:
+    day = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%d}"
+    for first, last in (
+        *(("position:1", f"position:{head}"), ("0", "0s"), ("1h", "2100-01-01")),
+        *((day, f"{head}"), ("1970-01-01T01:00:00+01:00", "2100-01-01T00:00:00.5-08:00")),
+    ):
+        part = ("--from", first, "--to", last)
+        told, _ = await run("--queue", queue, *part, *JSON, settings=settings)
+        assert (told["from"], told["to"], told["published"]) == (1, head, head)
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
@@ -193,6 +207,11 @@ async def test_a_terminal_shows_a_bar_from_which_one_goes_on_after_a_kill(
         ("--from 1 --queue {queue}.none", "there is no queue '{queue}.none' on the broker"),
         ("--from 200 --queue {queue}", "the log ends at position 105, before 200; unix seconds"),
         ("--from 1 --to 106 --queue {queue}", "the log ends at position 105, before 106"),
+        (
+            "--from 1 --to 1772539200 --queue {queue}",
+            "the log ends at position 105, before 177",
+        ),
+        ("--from 2024-03-03 --to 2024-03-02 --queue {queue}", "--to is before --from"),
         ("--from 9 --to 7 --queue {queue}", "--to, position 7, is before --from, position 9"),
     ],
 )
@@ -210,7 +229,7 @@ async def test_what_cannot_be_done_is_said_in_one_line(
 @pytest.mark.parametrize(
     "arguments",
     [
-        *("--from 1", "--queue q", "--queue q --from 0", "--queue q --from tomorrow"),
+        *("--from 1", "--queue q", "--queue q --from version:1", "--queue q --from tomorrow"),
         *("--queue q --from 1 --to x", "--queue q --from 1 --type nothing"),
         *(f"--queue {'q' * 256} --from 1", "--queue q --from 1 --give-up-after-s -1"),
     ],

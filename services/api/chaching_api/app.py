@@ -62,8 +62,9 @@ def create_app(dependencies: Dependencies) -> web.Application:
     app[DEPENDENCIES] = dependencies
     if dependencies.public_url:
         app[PUBLIC_URL] = dependencies.public_url
-    events = PastEvents(database, keyring)
-    past = Past(store, events)
+    lenient = keyring.lenient()
+    events = PastEvents(database, lenient)
+    past = Past(EventStore(database, lenient), events)
     customers = Customers(
         authenticator=authenticator,
         executor=Executor(store),
@@ -85,7 +86,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
         searches=CustomerSearches(dependencies.searches),
         store=store,
     )
-    events = Events(authenticator=authenticator, lookups=EventLookups(database, keyring))
+    events = Events(authenticator=authenticator, lookups=EventLookups(database, lenient))
     audit = AuditProofs(
         authenticator=authenticator, database=database, checkpoints=FreshCheckpoints(database)
     )

@@ -19,9 +19,12 @@ from chaching.domain.customer import (
     ShippingIncomplete,
     similar_object,
 )
+from chaching.envelope import RecordedEvent, Undecodable
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.errors import OutcomeUnknown, Unavailable
 from chaching.eventstore.grouping import Overloaded
+from chaching.history import spelled_time
+from chaching.moments import AtPosition, AtVersion, During, Moment
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, printable, shortened
 
 ErrorType: TypeAlias = Literal[
@@ -156,6 +159,29 @@ class SearchTooBroad(Exception):  # noqa: N818 - a refusal is a normal outcome
     """A search looked at more customers than it may take time for."""
 
 
+class NotThereThen(NoSuchCustomer):
+    """The customer was created after the moment that was asked for; answered 404."""
+
+    def __init__(self, first: RecordedEvent, moment: Moment) -> None:
+        Rejected.__init__(
+            self,
+            f"No such customer: '{first.key.id}' {_told(moment)}; its first event is of "
+            f"{spelled_time(first.recorded_at)}, position {first.position}",
+        )
+
+
+class NotReadable(Exception):  # noqa: N818 - says how an event is
+    """The event that left a customer as it stood at a moment cannot be read; ``param`` named it."""
+
+    def __init__(self, event: RecordedEvent, cause: Undecodable, param: str) -> None:
+        super().__init__(
+            f"{event.key.id} cannot be shown as it stood then: what is stored with its version "
+            f"{event.version}, position {event.position}, cannot be read ({cause}). Its history "
+            "shows all other events; `chaching audit verify` tells whether the log was changed."
+        )
+        self.param = param
+
+
 class ProjectionBehind(Exception):  # noqa: N818 - says how the read model is
     """A list of the past would have gaps: the read model and its tail do not reach that far."""
 
@@ -223,6 +249,16 @@ def envelope(failure: Failure, public_url: str | None = None) -> bytes:
     )
 
 
+def _told(moment: Moment) -> str:
+    match moment:
+        case During(end=end):
+            return f"before {spelled_time(end)}"
+        case AtPosition(position=position):
+            return f"at position {position}"
+        case AtVersion(version=version):
+            return f"at version {version}"
+
+
 def failure_of(error: Exception) -> Failure:
     """Return how an exception is answered; one that is not in the table is our fault: 500."""
     match error:
@@ -244,12 +280,31 @@ def failure_of(error: Exception) -> Failure:
         case LostRace() | Unavailable() | Overloaded() | SearchTooBroad() | ProjectionBehind():
             return _not_now(error)
         case _:
-            return Failure(
-                status=500,
-                type="api_error",
-                code="server_error",
-                message="An error occurred on our side; it has been logged with this request's id.",
+            return _our_fault(error)
+
+
+def _our_fault(error: Exception) -> Failure:
+    message = "An error occurred on our side; it has been logged with this request's id."
+    param, headers = None, dict[str, str]()
+    match error:
+        case NotReadable():
+            message, param, headers = str(error), error.param, _NO_RETRY
+        case Undecodable():
+            message = (
+                "What this request needs of what is stored cannot be read; it has been logged with "
+                "this request's id."
             )
+            headers = _NO_RETRY
+        case _:
+            pass
+    return Failure(
+        status=500,
+        type="api_error",
+        code="server_error",
+        message=message,
+        param=param,
+        headers=headers,
+    )
 
 
 def _malformed(error: Malformed) -> Failure:

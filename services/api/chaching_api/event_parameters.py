@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from chaching.moments import Moment
 from chaching_api.bodies import Tree
 from chaching_api.expansions import Expansions
-from chaching_api.moments import Moment, PastMoment
+from chaching_api.moments import PastMoment
 from chaching_api.parameter_tables import (
     CREATED,
     TEXT_CHARACTERS_MAX,
@@ -43,8 +44,13 @@ class EventListInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a history asks for; at most one of the two cursors, each naming an event."""
+    """What a history asks for; at most one of the two cursors, each naming an event.
 
+    It begins with what ``start`` names and ends with what ``end`` names; None: all there is.
+    """
+
+    start: Moment | None = None
+    end: Moment | None = None
     limit: int = PAGE_DEFAULT_EVENTS
     starting_after: str | None = None
     ending_before: str | None = None
@@ -90,7 +96,7 @@ def read_history(tree: Tree) -> HistoryInput:
     """
     given = read(tree, HISTORY)
     only_one(given, "starting_after", "ending_before")
-    return HistoryInput(**given)
+    return HistoryInput(start=given.pop("from", None), end=given.pop("to", None), **given)
 
 
 def read_diff(tree: Tree) -> DiffInput:
@@ -117,8 +123,10 @@ EVENT_RETRIEVE: Final[Table] = {"expand": Expansions(root="event")}
 
 HISTORY: Final[Table] = {
     "ending_before": FilledText(TEXT_CHARACTERS_MAX),
+    "from": PastMoment(),
     "limit": Clamped(minimum=1, maximum=PAGE_MAX_EVENTS, default=PAGE_DEFAULT_EVENTS),
     "starting_after": FilledText(TEXT_CHARACTERS_MAX),
+    "to": PastMoment(),
 }
 DIFF: Final[Table] = {"from": Required(PastMoment()), "to": PastMoment()}
 

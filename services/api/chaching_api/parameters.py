@@ -26,9 +26,10 @@ from chaching.domain.values import (
     TaxId,
     ValidateLocation,
 )
+from chaching.moments import LogMoment, Moment
 from chaching_api.bodies import Tree
 from chaching_api.expansions import Expansions
-from chaching_api.moments import LogMoment, Moment, PastLogMoment, PastMoment
+from chaching_api.moments import PastLogMoment, PastMoment
 from chaching_api.parameter_tables import (
     CREATED,
     TEXT_CHARACTERS_MAX,

@@ -21,7 +21,14 @@ from chaching.domain.customer import (
     CustomerUpdated,
 )
 from chaching.domain.ids import mode_of
-from chaching.envelope import LogId, RecordedEvent, Undecodable, decode_event, decode_metadata
+from chaching.envelope import (
+    LogId,
+    Metadata,
+    RecordedEvent,
+    Undecodable,
+    decode_event,
+    decode_metadata,
+)
 from chaching.public_event import PUBLIC_TYPES
 
 VALUE_CHARACTERS_MAX: Final = 40
@@ -52,9 +59,9 @@ def json_line(recorded: RecordedEvent, log_id: LogId) -> str:
     The facts of the headers stand at the top, the body in ``data``. An event that this code cannot
     read has ``error`` instead of ``data``.
     """
+    metadata = _metadata_of(recorded)
     try:
         wire = encode(message_of(recorded), log_id)
-        metadata = decode_metadata(recorded)
     except Undecodable as error:
         told: dict[str, object] = {
             "id": recorded.event_id,
@@ -62,29 +69,30 @@ def json_line(recorded: RecordedEvent, log_id: LogId) -> str:
             "time": recorded.recorded_at,
             "subject": recorded.key.id,
             "position": recorded.position,
+            "version": recorded.version,
             "account": recorded.key.account,
             "mode": mode_of(livemode=recorded.key.livemode),
             "error": str(error),
         }
     else:
         told = {name.removeprefix(ATTRIBUTE_PREFIX): value for name, value in wire.headers.items()}
-        told |= {
-            "request_id": metadata.request_id,
-            "key_id": metadata.key_id,
-            "actor": metadata.actor,
-            "data": msgspec.Raw(wire.body),
-        }
+        told["data"] = msgspec.Raw(wire.body)
+    told |= {
+        "request_id": metadata and metadata.request_id,
+        "key_id": metadata and metadata.key_id,
+        "actor": metadata and metadata.actor,
+    }
     return _encode(told).decode()
 
 
 def text_line(recorded: RecordedEvent, *, colour: bool) -> str:
     """Return an event as a person reads it."""
+    metadata = _metadata_of(recorded)
+    who = "who asked cannot be read" if metadata is None else _asked(metadata)
     try:
         changes = _changes(recorded)
-        metadata = decode_metadata(recorded)
-        who = f"{metadata.key_id or metadata.actor or '-'} {metadata.request_id}"
     except Undecodable as error:
-        changes, who = f"cannot be read: {error}", "-"
+        changes = f"cannot be read: {error}"
     kind = _type_of(recorded)
     at = recorded.recorded_at
     parts = (
@@ -98,6 +106,17 @@ def text_line(recorded: RecordedEvent, *, colour: bool) -> str:
     )
     said = ((visible(text), style) for text, style in parts if text)
     return "  ".join(style(text) if colour else text for text, style in said)
+
+
+def _metadata_of(recorded: RecordedEvent) -> Metadata | None:
+    try:
+        return decode_metadata(recorded)
+    except Undecodable:
+        return None
+
+
+def _asked(metadata: Metadata) -> str:
+    return f"{metadata.key_id or metadata.actor or '-'} {metadata.request_id}"
 
 
 def _type_of(recorded: RecordedEvent) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from chaching.cli.event_lines import json_line, text_line
 from chaching.cli.options import database_url
 from chaching.cli.output import COLOURS, FORMATS, is_read, stop_printing, wants_colour
-from chaching.cli.points import Point, Points, first_from
+from chaching.cli.points import Points, first_of
 from chaching.cli.selecting import Wanted, selecting
 from chaching.envelope import LogId, Position, RecordedEvent
 from chaching.eventstore.database import Database
@@ -20,9 +20,10 @@ from chaching.eventstore.store import EventStore
 from chaching.following.tail import Tail
 from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
+from chaching.moments import LogMoment
 from chaching.runtime.lifecycle import run_command
 
-POINTS: Final = Points(bare="seconds", ago=True)
+POINTS: Final = Points(bare="seconds")
 SESSIONS_MAX: Final = 2
 SHOWN_MAX_EVENTS: Final = 1_000_000_000
 
@@ -44,7 +45,7 @@ def events() -> None:
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 @click.option("--color", "--colour", "colour", type=COLOURS, default="auto", show_default=True)
 def tail(
-    since: Point | None,
+    since: LogMoment | None,
     wanted: Wanted,
     limit: int | None,
     no_follow: bool,
@@ -75,7 +76,7 @@ class _View(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be seen, and how."""
 
     selection: Selection
-    since: Point | None
+    since: LogMoment | None
     limit: int | None
     follows: bool
     form: str
@@ -87,7 +88,7 @@ async def _watch(url: str, view: _View) -> None:
     await database.open()
     try:
         await expect_readable(database)
-        keyring = keyring_of(data_dir())
+        keyring = keyring_of(data_dir()).lenient()
         store = EventStore(database, keyring)
         reader = Tail(
             database,
@@ -104,10 +105,10 @@ async def _watch(url: str, view: _View) -> None:
         await database.close()
 
 
-async def _place_before(database: Database, store: EventStore, since: Point | None) -> Position:
+async def _place_before(database: Database, store: EventStore, since: LogMoment | None) -> Position:
     if since is None:
         return await store.head()
-    return Position(await first_from(database, since) - 1)
+    return Position(await first_of(database, since) - 1)
 
 
 def _print(view: _View, log_id: LogId, events: Sequence[RecordedEvent]) -> None:

@@ -26,7 +26,7 @@ from chaching.audit.verifying import Progress, verify
 from chaching.audit.witnesses import Kept
 from chaching.cli.options import MODES, checked_account, database_url
 from chaching.cli.output import FORMATS
-from chaching.cli.points import Point, Points, first_from, last_before
+from chaching.cli.points import Points, part_between
 from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 from chaching.cli.verify_export import verify_export
@@ -35,6 +35,7 @@ from chaching.eventstore.statements import statement
 from chaching.local.errors import LocalError
 from chaching.local.places import PRIVATE_FILE_MODE, data_dir
 from chaching.local.signing import SETTING, known_signing_key
+from chaching.moments import LogMoment
 
 _LOG_ID: Final = statement("chaching.eventstore", "log_id")
 EVIDENCE_FAILURES: Final = (AuditRefused, NotANote, TreeBroken)
@@ -142,13 +143,17 @@ def told(verdict: Verdict) -> str:
     "last",
     metavar="POINT",
     callback=POINTS,
-    help="the last position, or the instant before which to end; else the last one signed",
+    help="where to end, with all that is named; else the last event that is signed",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="a file; else stdout"
 )
 def export_command(
-    account: str, mode: Mode | None, first: Point | None, last: Point | None, output: Path | None
+    account: str,
+    mode: Mode | None,
+    first: LogMoment | None,
+    last: LogMoment | None,
+    output: Path | None,
 ) -> None:
     """Write an account's events as JSON Lines, each with the proof that it is in the signed log."""
     asked = _Asked(account=account, mode=mode, first=first, last=last)
@@ -167,8 +172,8 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     mode: Mode | None
-    first: Point | None
-    last: Point | None
+    first: LogMoment | None
+    last: LogMoment | None
 
 
 async def _newest(url: str) -> SignedCheckpoint:
@@ -194,12 +199,8 @@ async def _verdict(
 
 async def _write_export(url: str, asked: _Asked, file: BinaryIO, progress: Progress) -> None:
     async with opened(url) as database:
-        wanted = Wanted(
-            account=asked.account,
-            mode=asked.mode,
-            start=None if asked.first is None else await first_from(database, asked.first),
-            end=None if asked.last is None else await last_before(database, asked.last),
-        )
+        start, end = await part_between(database, asked.first, asked.last)
+        wanted = Wanted(account=asked.account, mode=asked.mode, start=start, end=end)
         async for line in export(database, wanted, progress):
             file.write(line)
     file.flush()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from chaching.broker.errors import BrokerUnavailable, QueueMissing
 from chaching.broker.topology import names_under
 from chaching.cli.options import broker_url, database_url
 from chaching.cli.output import FORMATS, progress_bar
-from chaching.cli.points import Point, Points, first_from, last_before
+from chaching.cli.points import FIRST, Points, part_between
 from chaching.cli.selecting import Wanted, selecting
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Unavailable
@@ -30,6 +30,7 @@ from chaching.following.replay import GIVE_UP_AFTER_S, Order, Replay, Stopped
 from chaching.local.errors import LocalError
 from chaching.local.master_key import keyring as keyring_of
 from chaching.local.places import data_dir
+from chaching.moments import LogMoment
 from chaching.runtime.lifecycle import run_command
 
 POINTS: Final = Points(bare="position")
@@ -78,8 +79,7 @@ def known_queues(
     "last",
     metavar="POINT",
     callback=POINTS,
-    help="the last position, or the instant before which to end; else the end of the log as it "
-    "is at the start",
+    help="where to end, with all that is named; else the end of the log as it is at the start",
 )
 @selecting
 @click.option(
@@ -92,8 +92,8 @@ def known_queues(
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 def replay(
     queue: str,
-    first: Point,
-    last: Point | None,
+    first: LogMoment,
+    last: LogMoment | None,
     wanted: Wanted,
     give_up_after_s: int,
     form: str,
@@ -125,8 +125,8 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, before the log was looked at."""
 
     queue: str
-    first: Point
-    last: Point | None
+    first: LogMoment
+    last: LogMoment | None
     wanted: Wanted
     give_up_after_s: int
 
@@ -207,15 +207,14 @@ class _Run:
 
 async def _order(database: Database, store: EventStore, wish: _Wish) -> Order:
     """Return the positions that a wish means in the log as it is now."""
-    head = await store.head()
-    first = await first_from(database, wish.first)
-    last = head if wish.last is None else await last_before(database, wish.last)
+    first, last = await part_between(database, wish.first, wish.last)
+    head = await store.head()  # of later than what times lead to, so only numbers are beyond
+    first, last = first or FIRST, head if last is None else last
     if first > head + 1 or last > head:
         beyond = max(first, last)
-        hint = "; unix seconds begin with @" if beyond > head and not _is_time(wish) else ""
-        raise LocalError(f"the log ends at position {head}, before {beyond}{hint}")
-    if last < first - 1:
-        raise LocalError(f"--to, position {last}, is before --from, position {first}")
+        raise LocalError(
+            f"the log ends at position {head}, before {beyond}; unix seconds begin with @"
+        )
     return Order(
         queue=wish.queue,
         selection=wish.wanted.selection,
@@ -223,10 +222,6 @@ async def _order(database: Database, store: EventStore, wish: _Wish) -> Order:
         last=last,
         give_up_after_s=wish.give_up_after_s,
     )
-
-
-def _is_time(wish: _Wish) -> bool:
-    return isinstance(wish.first, datetime) or isinstance(wish.last, datetime)
 
 
 @asynccontextmanager

@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from chaching.domain.customer_object import render_erased
 from chaching.domain.ids import mode_of
 from chaching.envelope import (
+    BROKEN_JSON,
     KeptAnswer,
     PendingAnswer,
     PendingEvent,
@@ -95,12 +96,21 @@ _NULL: Final = msgspec.Raw(b"null")
 class Keyring:
     """The master keys of one process; the first wraps new data keys, each unwraps."""
 
-    def __init__(self, master_keys: Sequence[bytes]) -> None:
+    def __init__(self, master_keys: Sequence[bytes], *, is_lenient: bool = False) -> None:
+        self._is_lenient = is_lenient
         self.ids: Sequence[bytes] = [_master_key_id(key) for key in master_keys]
         self._master_keys = master_keys
         self._masters = {
             key_id: AESGCM(key) for key_id, key in zip(self.ids, master_keys, strict=True)
         }
+
+    def lenient(self) -> Keyring:
+        """Return one that leaves closed what it has no master key for.
+
+        It is for whoever shows what there is: one changed data key must not hide what stands
+        beside. Who acts on events needs WrongMasterKey, or all of them would look broken.
+        """
+        return Keyring(self._master_keys, is_lenient=True)
 
     def __reduce__(self) -> tuple[type[Keyring], tuple[Sequence[bytes]]]:
         """Let processes of one's own have it too: what stands in it cannot be copied as it is."""
@@ -153,6 +163,10 @@ class Keyring:
             data_key = AESGCM(self._unwrap(key, wrapped))
         except InvalidTag:  # another customer's, or damaged
             return payload, state
+        except WrongMasterKey:
+            if self._is_lenient:
+                return payload, state
+            raise
         return (
             _opened(payload, data_key, _place(key, version, PAYLOAD)),
             state and _opened(state, data_key, _place(key, version, STATE)),
@@ -174,7 +188,7 @@ class Keyring:
         try:
             data_key = AESGCM(self._unwrap(key, wrapped))
             return _decrypted(answer.encode(), data_key, _answer_place(key, idempotency_key))
-        except (InvalidTag, binascii.Error):
+        except (InvalidTag, ValueError):
             raise Undecodable("an answer that was kept does not open") from None
 
     def rewrapped(self, key: StreamKey, wrapped: WrappedKey) -> WrappedKey:
@@ -226,7 +240,7 @@ def _opened(text: str, data_key: AESGCM, place: bytes) -> str:
         return text
     try:
         personal = _decrypted(bytes(parts[PERSONAL])[1:-1], data_key, place)
-    except (InvalidTag, binascii.Error):
+    except (InvalidTag, ValueError):  # the latter when it is no base64, or too short
         return text
     parts.pop(CHANGED, None)
     parts[PERSONAL] = msgspec.Raw(personal)
@@ -241,7 +255,11 @@ def _blank(text: str) -> str:
     del parts[PERSONAL]
     changed = parts.pop(CHANGED, None)
     if changed is not None:
-        blanks = {name: _BLANKS.get(name, _NULL) for name in _decode_names(changed)}
+        try:
+            names = _decode_names(changed)
+        except BROKEN_JSON:
+            return text
+        blanks = {name: _BLANKS.get(name, _NULL) for name in names}
         parts[PERSONAL] = msgspec.Raw(_encode({"changes": blanks, "previous": blanks}))
     return _encode(parts).decode()
 
@@ -250,7 +268,7 @@ def _encrypted_parts(text: str) -> _Parts | None:
     """Return the parts of a JSON object whose personal part is encrypted, None for other texts."""
     try:
         parts = _decode_parts(text)
-    except msgspec.MsgspecError:
+    except BROKEN_JSON:
         return None
     return parts if bytes(parts.get(PERSONAL, b"")).startswith(b'"') else None
 

@@ -21,6 +21,7 @@ be found on the wrong side of a second.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import msgspec
@@ -31,6 +32,7 @@ from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
+from chaching.eventstore.instants import positions_before
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import recorded_event
 
@@ -51,7 +53,6 @@ _FIND: Final = statement(_PACKAGE, "find_events")
 _FROM_NEWEST: Final = statement(_PACKAGE, "event_positions_from_newest")
 _FROM_OLDEST: Final = statement(_PACKAGE, "event_positions_from_oldest")
 _AT: Final = statement(_PACKAGE, "events_at")
-_POSITIONS_BEFORE: Final = statement(_PACKAGE, "positions_before")
 _SEAL: Final = statement(_PACKAGE, "seal_blocks")
 _SEALED: Final = statement(_PACKAGE, "sealed")
 
@@ -127,9 +128,8 @@ class EventLookups:
             Unavailable: no answer in time.
         """
         bounded = [min(max(second, 0), LAST_SECOND) for second in seconds]
-        rows = await self._database.fetch(_POSITIONS_BEFORE, bounded)
-        found = {row["item"]: Position(row["position"]) for row in rows}
-        return [found[item] for item in range(1, len(seconds) + 1)]
+        instants = [datetime.fromtimestamp(second, UTC) for second in bounded]
+        return [found.position for found in await positions_before(self._database, instants)]
 
     async def seal(self) -> int:
         """Seal a batch of the blocks that are complete; return how many they were.

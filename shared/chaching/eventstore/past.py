@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Position, RecordedEvent, StreamKey, Version
+from chaching.envelope import NO_VERSION, Position, RecordedEvent, StreamKey, Version
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.instants import Recorded, positions_before
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import (
     READ_BATCH_MAX_BYTES,
@@ -25,18 +24,12 @@ from chaching.eventstore.store import (
 )
 
 _READ_NEWEST_AT: Final = statement("chaching.eventstore", "read_newest_at")
-_POSITION_BEFORE: Final = statement("chaching.eventstore", "position_before")
+_NEWEST_VERSION: Final = statement("chaching.eventstore", "newest_version")
+_READ_STREAM_BEFORE: Final = statement("chaching.eventstore", "read_stream_before")
 _FIND_VERSION: Final = statement("chaching.eventstore", "find_version")
 _FIND_STREAMS: Final = statement("chaching.eventstore", "find_streams")
 _READ_STREAMS: Final = statement("chaching.eventstore", "read_streams")
 _STREAM_AFTER: Final = statement("chaching.eventstore", "stream_after")
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """A position and when its event was recorded; 0 and None before the first."""
-
-    position: Position
-    at: datetime | None
 
 
 class PastEvents:
@@ -62,14 +55,33 @@ class PastEvents:
     async def newest_before(self, instant: datetime) -> Recorded:
         """Return where the log stood when everything before an instant was recorded, and not more.
 
-        Times grow with positions as long as the database's clock is not set back; where it was,
-        an instant that came twice means one of the two.
+        Raises:
+            Unavailable: no answer in time.
+        """
+        [found] = await positions_before(self._database, [instant])
+        return found
+
+    async def newest_version(self, key: StreamKey) -> Version:
+        """Return the version of a customer's newest event, 0: there is none.
 
         Raises:
             Unavailable: no answer in time.
         """
-        [row] = await self._database.fetch(_POSITION_BEFORE, instant)
-        return Recorded(Position(row["position"]), row["recorded_at"])
+        row = await self._database.fetch_row(_NEWEST_VERSION, key.account, key.livemode, key.id)
+        return NO_VERSION if row is None else Version(row["version"])
+
+    async def read_stream_before(
+        self, key: StreamKey, before: Version, limit: int
+    ) -> list[RecordedEvent]:
+        """Return at most ``limit`` events of one customer before a version, the newest first.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        rows = await self._database.fetch(
+            _READ_STREAM_BEFORE, key.account, key.livemode, key.id, before, limit
+        )
+        return [recorded_event(row, self._keyring) for row in rows]
 
     async def find_version(self, key: StreamKey, event_id: str) -> Version | None:
         """Return at which version of a customer an event stands, None: it is none of its events.

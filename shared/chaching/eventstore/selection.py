@@ -1,4 +1,4 @@
-"""The part of the log that a reader asks for, and where in the log an instant lies.
+"""The part of the log that a reader asks for.
 
 A selection is read range by range. A range that is looked through for what few events fit has at
 most ``RANGE_MAX_POSITIONS``, so that no statement takes long however rare they are; one customer's
@@ -9,7 +9,6 @@ answer: behind the last event that came, or, when none came, behind the range.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -24,10 +23,9 @@ from chaching.eventstore.store import READ_BATCH_MAX_BYTES, recorded_event
 RANGE_MAX_POSITIONS: Final = 20_000
 SELECTED_BATCH_MAX_EVENTS: Final = 500
 
-_READ_SELECTED: Final = statement("chaching.eventstore", "read_selected")
-_READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_selected_of_customer")
+_READ_LOG: Final = statement("chaching.eventstore", "read_log")
+_READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_log_of_customer")
 _MAY_READ_LOG: Final = statement("chaching.eventstore", "may_read_log")
-_POSITION_AT: Final = statement("chaching.eventstore", "position_at")
 
 
 class LogUnreadable(Exception):  # noqa: N818 - says what the log is
@@ -90,19 +88,9 @@ async def read_selected(
     last = up_to if by_customer else min(up_to, Position(after + RANGE_MAX_POSITIONS))
     types = None if selection.types is None else list(selection.types)
     rows = await database.fetch(
-        _READ_OF_CUSTOMER if by_customer else _READ_SELECTED,
+        _READ_OF_CUSTOMER if by_customer else _READ_LOG,
         *(after, last, limit, READ_BATCH_MAX_BYTES, types, selection.account, selection.livemode),
         *((selection.customer,) if by_customer else ()),
     )
     events = [recorded_event(row, keyring) for row in rows]
     return Selected(events, events[-1].position if events else last)
-
-
-async def position_at(database: Database, instant: datetime) -> Position:
-    """Return the first position recorded at an instant or later, else the head's successor.
-
-    Raises:
-        Unavailable: no answer in time.
-    """
-    [row] = await database.fetch(_POSITION_AT, instant)
-    return Position(row["position"])

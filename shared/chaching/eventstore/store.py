@@ -70,7 +70,7 @@ FORGET_BATCH_MAX_KEYS: Final = 1_000
 
 _APPEND: Final = statement("chaching.eventstore", "append_events")
 _LOAD_NEWEST: Final = statement("chaching.eventstore", "load_newest")
-_READ_ALL: Final = statement("chaching.eventstore", "read_all")
+_READ_LOG: Final = statement("chaching.eventstore", "read_log")
 _READ_STREAM: Final = statement("chaching.eventstore", "read_stream")
 _FIND_ANSWER: Final = statement("chaching.eventstore", "find_answer")
 _FORGET: Final = statement("chaching.eventstore", "forget_idempotency_keys")
@@ -169,7 +169,9 @@ class EventStore:
             Unavailable: no answer in time.
         """
         last = after + limit if up_to is None else up_to
-        rows = await self._database.fetch(_READ_ALL, after, last, limit, READ_BATCH_MAX_BYTES)
+        rows = await self._database.fetch(
+            _READ_LOG, after, last, limit, READ_BATCH_MAX_BYTES, *_EVERYTHING
+        )
         return [recorded_event(row, self.keyring) for row in rows]
 
     async def read_stream(
@@ -411,6 +413,7 @@ def _command(encrypted: Encrypted) -> tuple[object, ...]:
     )
 
 
+_EVERYTHING: Final = (None,) * 3
 _NO_EVENT: Final = (None,) * 7
 _NO_ANSWER: Final = (None,) * 4
 

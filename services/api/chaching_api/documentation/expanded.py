@@ -176,7 +176,13 @@ PAGES: Final[Mapping[str, Schema]] = {
         "A page of a list of customers, the newest first.",
         {
             "object": _kind("list"),
-            "data": ({"type": "array", "items": component("Customer")}, "The customers."),
+            "data": (
+                {
+                    "type": "array",
+                    "items": {"anyOf": [component("Customer"), component("UnreadableCustomer")]},
+                },
+                "The customers. Only with `as_of` one can be unreadable, and is there anyhow.",
+            ),
             "has_more": (_FLAG, "Whether there are more in this direction."),
             "url": (_TEXT, "The address of the list."),
         },

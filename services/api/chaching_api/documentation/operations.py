@@ -131,7 +131,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         group="Audit",
         summary="Read the history of a customer",
         description="Answers a page of all that ever happened to a customer, in order, also after "
-        "its deletion: what changed, leaf by leaf, who asked and why.",
+        "its deletion: what changed, leaf by leaf, who asked and why. `from` and `to` choose a "
+        "part.",
         right="audit",
         path_parameters={"customer": CUSTOMER_PATH},
         query=event_parameters.HISTORY,

@@ -39,7 +39,13 @@ from chaching_api.documentation.expanded import (
 from chaching_api.documentation.schemas import COMPONENTS, METADATA_KEY, Schema
 from chaching_api.documentation.words import ATTRIBUTES
 from chaching_api.errors import ErrorEnvelope, ErrorFields
-from chaching_api.event_object import EventData, EventObject, EventRequest
+from chaching_api.event_object import (
+    UNREADABLE,
+    EventData,
+    EventObject,
+    EventRequest,
+    UnreadableCustomer,
+)
 from chaching_api.event_parameters import EVENT_ID_PATTERN
 from chaching_api.parameter_types import (
     INT64_MAX,
@@ -71,6 +77,7 @@ ANSWERED: Final[Mapping[str, type[msgspec.Struct]]] = {
     "AuditProof": AuditProof,
     "AuditEvent": StoredEvent,
     "AuditConsistency": AuditConsistency,
+    "UnreadableCustomer": UnreadableCustomer,
     "Event": EventObject,
     "EventData": EventData,
     "EventRequest": EventRequest,
@@ -139,7 +146,6 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "HistoryEntry.customer": _ID,
     "HistoryEntry.position": {"minimum": 1, "maximum": INT64_MAX},
     "HistoryEntry.time": {"format": "date-time"},
-    "HistoryEntry.type": {"enum": list(PUBLIC_TYPES.values())},
     "HistoryEntry.version": {"minimum": 1},
     "CustomField.name": {"minLength": 1, "maxLength": CUSTOM_FIELD_NAME_CHARACTERS_MAX},
     "CustomField.value": {"minLength": 1, "maxLength": CUSTOM_FIELD_VALUE_CHARACTERS_MAX},
@@ -151,9 +157,11 @@ NARROWED: Final[Mapping[str, Schema]] = {
     "Event.object": {"const": "event"},
     "Event.created": _UNIX_S,
     "Event.pending_webhooks": {"const": 0},
-    "Event.type": {"enum": list(PUBLIC_TYPES.values())},
-    "EventData.object": component("Customer"),
+    "Event.type": {"enum": [*PUBLIC_TYPES.values(), UNREADABLE]},
+    "EventData.object": {"anyOf": [component("Customer"), component("UnreadableCustomer")]},
     "EventData.previous_attributes": {"type": "object"},
+    "UnreadableCustomer.id": _ID,
+    "UnreadableCustomer.object": {"const": "customer"},
     "InvoiceSettings.custom_fields": {"maxItems": CUSTOM_FIELDS_MAX},
 }
 

@@ -111,16 +111,21 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "retrieve_event/expand": "Nothing in an event can be expanded: it shows its object as "
     "messages do.",
     "file": "The name of one of the page's own files.",
-    "as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, `version:3` or "
-    "`position:17`. A time means the end of what it names: of that day, that second, that tenth of "
-    "a second. Needs the right `audit` instead of the usual one.",
-    "list_customers/as_of": "A moment of the past: unix seconds, an RFC 3339 time, a date in UTC, "
-    "or `position:17`. A time means the end of what it names: of that day, that second, that tenth "
-    "of a second. Needs the right `audit` instead of the usual one.",
+    "as_of": "A moment of the past: unix seconds, also as `@1772539200`, an RFC 3339 time with any "
+    "offset, a date in UTC, `version:3` or `position:17`. A time means the end of what it names: "
+    "of that day, that second, that tenth of a second. Needs the right `audit` instead of the "
+    "usual one.",
+    "list_customers/as_of": "A moment of the past: unix seconds, also as `@1772539200`, an RFC "
+    "3339 time with any offset, a date in UTC, or `position:17`. A time means the end of what it "
+    "names: of that day, that second, that tenth of a second. Needs the right `audit` instead of "
+    "the usual one.",
     "from": "The earlier moment, as `as_of` takes it.",
     "to": "The later moment, as `as_of` takes it; now if not given.",
     "read_history/ending_before": "An event's id, or `version:3`: the page ends just before it. "
     "Not together with `starting_after`.",
+    "read_history/from": "Only events from there on, in the spellings of `as_of`; those of that "
+    "day, that second, that version are included.",
+    "read_history/to": "Only events up to there, likewise included: one date for both is a day.",
     "read_history/limit": "How many events to answer, 10 if not given. What is below 1 counts as "
     "1, what is above 100 as 100.",
     "read_history/starting_after": "An event's id, or `version:3`: the page starts just after it. "
@@ -283,11 +288,14 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "Event.data": "What the event is about.",
     "Event.livemode": "True in live mode, false in test mode.",
     "Event.pending_webhooks": "How many webhooks have not received it yet; there are none.",
-    "Event.request": "The request that caused the event.",
-    "Event.type": "What happened.",
+    "Event.request": "The request that caused the event; null if that cannot be read.",
+    "Event.type": "What happened. `customer.unreadable`: what is stored cannot be read, since it "
+    "was changed or a newer version of this service wrote it. Such an event is listed under the "
+    "type that is stored, unless that is unknown.",
     "EventData": "The customer with and before an event.",
     "EventData.object": "The customer as it stood after the event; when it was deleted, as it was; "
-    "once it was erased, without personal values.",
+    "once it was erased, without personal values. With `customer.unreadable` its id, and why there "
+    "is no more.",
     "EventData.previous_attributes": "Only of `customer.updated`: the old values of what changed; "
     "of objects only the keys that did, and null for a key of metadata that is new.",
     "EventRequest": "The request that caused an event.",
@@ -297,7 +305,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "HistoryEntry.id": "The event's id.",
     "HistoryEntry.object": "The kind of the object: always `history_entry`.",
     "HistoryEntry.changes": "What changed, leaf by leaf, in the order of their names. A creation "
-    "tells every value from null.",
+    "tells every value from null. Null if that cannot be read.",
     "HistoryEntry.customer": "The customer's id.",
     "HistoryEntry.erased": "True when the customer was erased since, absent otherwise: personal "
     "values are gone, a change of one has null for both.",
@@ -305,10 +313,16 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "HistoryEntry.position": "The event's place in the whole log.",
     "HistoryEntry.time": "When the event was recorded, to the microsecond, by the database's "
     "clock. As `as_of` it names the customer right after this event.",
-    "HistoryEntry.type": "What happened.",
+    "HistoryEntry.type": "What happened; as it is stored, if this version does not know it.",
+    "HistoryEntry.unreadable": "Why a part of the event cannot be read, absent otherwise: its row "
+    "was changed, or a newer version of this service wrote it.",
     "HistoryEntry.version": "The event's place among the customer's events: 1, 2, 3 …",
-    "HistoryEntry.who": "Who asked for it.",
-    "HistoryEntry.why": "In which request, and for which reason.",
+    "HistoryEntry.who": "Who asked for it; null if that cannot be read.",
+    "HistoryEntry.why": "In which request, and for which reason; null if that cannot be read.",
+    "UnreadableCustomer": "Stands for a customer of which nothing can be told.",
+    "UnreadableCustomer.id": "The customer's id.",
+    "UnreadableCustomer.object": "The kind of the object: always `customer`.",
+    "UnreadableCustomer.unreadable": "Where what is stored cannot be read, and why.",
     "Who": "Who asked for a change.",
     "Who.client_address": "The network address that the request came from.",
     "Who.key_id": "The id of the API key; never the key itself.",

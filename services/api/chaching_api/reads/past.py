@@ -4,19 +4,23 @@ A moment becomes one event, the newest that does not lie beyond it, and that eve
 a retrieve answered then. Which one it is costs a few look-ups by key however long log and stream
 are: positions and versions have no gaps, so times and positions are found by halving.
 
-A page of a history is a range of versions. It is read in chunks and ends early when its events are
-large, so what one request holds in memory has a limit. An event's id as a cursor tells its version;
-one that does not is looked for among the customer's own events. So pages wait in a line, and those
-of long streams keep no sessions from others.
+A page of a history is the events beside a version. It is read in chunks and ends early when its
+events are large, so what one request holds in memory has a limit. An event's id as a cursor tells
+its version; one that does not is looked for among the customer's own events. So pages wait in a
+line, and those of long streams keep no sessions from others.
+
+Nothing is decoded here: an event that cannot be read has a place in a history like all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, assert_never
 
 import msgspec
 
+from chaching import envelope
+from chaching.domain.customer import Customer
 from chaching.domain.ids import told_by_event_id
 from chaching.envelope import (
     NO_VERSION,
@@ -24,15 +28,17 @@ from chaching.envelope import (
     Position,
     RecordedEvent,
     StreamKey,
+    Undecodable,
     Version,
 )
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.instants import Recorded
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.store import EventStore
-from chaching_api.errors import Malformed, NoSuchCursor
+from chaching.moments import AtPosition, AtVersion, During, LogMoment, Moment
+from chaching_api.errors import Malformed, NoSuchCursor, NotReadable
 from chaching_api.event_parameters import HistoryInput
-from chaching_api.moments import AtPosition, AtVersion, LogMoment, Moment, Until
 from chaching_api.texts import SHOWN_NAME_CHARACTERS_MAX, shortened
 
 HISTORY_CHUNK_MAX_EVENTS: Final = 20
@@ -81,15 +87,20 @@ class Past:
             Unavailable: no answer in time.
         """
         if moment is None:
-            return await self._at_version(key, (await self._store.load(key)).version)
+            return await self._at_version(key, await self._events.newest_version(key))
         if isinstance(moment, AtVersion):
             return await self._at_named_version(key, moment.version, param)
         return await self.newest_at(key, (await self.log_at(moment, param)).position)
 
+    async def first_event(self, key: StreamKey) -> RecordedEvent | None:
+        """Return a customer's oldest event, None: there never was one; raises Unavailable."""
+        found = await self._store.read_stream(key, NO_VERSION, 1)
+        return found[0] if found else None
+
     async def log_at(self, moment: LogMoment, param: str) -> Recorded:
         """Return where the log stood at a moment; raises as ``event_at``."""
         match moment:
-            case Until(end=end):
+            case During(end=end):
                 return await self._events.newest_before(end)
             case AtPosition(position=position):
                 return await self._at_position(position, param)
@@ -120,33 +131,68 @@ class Past:
             return [late] * len(asked)
 
     async def _read_page(self, key: StreamKey, wanted: HistoryInput) -> HistoryPage | None:
-        newest = (await self._store.load(key)).version
+        newest = await self._events.newest_version(key)
         if newest == NO_VERSION:
             return None
+        first, last = await self._part(key, newest, wanted)
         if wanted.ending_before is not None:
             end = await self._cursor(key, newest, wanted.ending_before, "ending_before")
-            first = max(1, end - wanted.limit)
-            events = await self._read(key, first, end - 1, backwards=True)
-            return HistoryPage(events, has_more=bool(events) and events[0].version > 1)
-        start = NO_VERSION
+            end = Version(min(end, last + 1))
+            found = await self._read(self._events.read_stream_before, key, end, wanted.limit)
+            events = [event for event in reversed(found) if event.version >= first]
+            return HistoryPage(events, has_more=bool(events) and events[0].version > first)
+        start = Version(first - 1)
         if wanted.starting_after is not None:
-            start = await self._cursor(key, newest, wanted.starting_after, "starting_after")
-        last = min(newest, start + wanted.limit)
-        events = await self._read(key, start + 1, last, backwards=False)
-        return HistoryPage(events, has_more=bool(events) and events[-1].version < newest)
+            after = await self._cursor(key, newest, wanted.starting_after, "starting_after")
+            start = max(start, after)
+        found = await self._read(self._store.read_stream, key, start, wanted.limit)
+        events = [event for event in found if event.version <= last]
+        return HistoryPage(events, has_more=bool(events) and events[-1].version < last)
 
+    async def _part(
+        self, key: StreamKey, newest: Version, wanted: HistoryInput
+    ) -> tuple[Version, Version]:
+        """Return the first and the last version that are asked for; the first may be beyond."""
+        first, last = Version(1), newest
+        match wanted.start:
+            case None:
+                pass
+            case During(start=start):
+                then = await self._events.newest_before(start)
+                first = Version(await self._version_at(key, then.position) + 1)
+            case AtPosition(position=position) if position > START:
+                await self._at_position(position, "from")
+                first = Version(await self._version_at(key, Position(position - 1)) + 1)
+            case moment:
+                event = await self.event_at(key, moment, "from")
+                first = first if event is None else event.version
+        if wanted.end is not None:
+            event = await self.event_at(key, wanted.end, "to")
+            last = NO_VERSION if event is None else event.version
+        return first, last
+
+    async def _version_at(self, key: StreamKey, position: Position) -> Version:
+        event = await self.newest_at(key, position)
+        return NO_VERSION if event is None else event.version
+
+    @staticmethod
     async def _read(
-        self, key: StreamKey, first: int, last: int, *, backwards: bool
+        read: Callable[[StreamKey, Version, int], Awaitable[list[RecordedEvent]]],
+        key: StreamKey,
+        beside: Version,
+        limit: int,
     ) -> list[RecordedEvent]:
+        """Return the next events in a direction, also where some were taken out of the stream."""
         events: list[RecordedEvent] = []
         size_bytes = 0
-        for start, end in _chunks(first, last, backwards=backwards):
-            chunk = await self._store.read_stream(key, Version(start - 1), end - start + 1)
+        while len(events) < limit and size_bytes < HISTORY_PAGE_MAX_BYTES:
+            wanted = min(HISTORY_CHUNK_MAX_EVENTS, limit - len(events))
+            chunk = await read(key, events[-1].version if events else beside, wanted)
             events += chunk
-            size_bytes += sum(_size_bytes(event) for event in chunk)
-            if size_bytes >= HISTORY_PAGE_MAX_BYTES:
+            size_bytes += sum(map(_size_bytes, chunk))
+            if len(chunk) < wanted:
                 break
-        return sorted(events, key=_version)
+        return events
 
     async def _cursor(self, key: StreamKey, newest: Version, text: str, param: str) -> Version:
         """Return the version of the event that a cursor names."""
@@ -181,7 +227,7 @@ class Past:
     ) -> RecordedEvent | None:
         found = await self._at_version(key, version)
         if found is None and version != NO_VERSION:
-            newest = (await self._store.load(key)).version
+            newest = await self._events.newest_version(key)
             if newest != NO_VERSION:
                 raise Malformed(
                     f"Invalid {param}: {key.id} has no version {version}; its newest is {newest}",
@@ -194,24 +240,27 @@ class Past:
             return Recorded(START, None)
         found = await self._store.read_all(Position(position - 1), 1)
         if not found:
-            raise Malformed(f"Invalid {param}: there is no position {position} yet", param=param)
+            head = await self._store.head()
+            told = (
+                f"there is no position {position} yet; the newest is {head}"
+                if position > head
+                else f"the event at position {position} was taken out of the log"
+            )
+            raise Malformed(f"Invalid {param}: {told}", param=param)
         return Recorded(position, found[0].recorded_at)
 
 
-def _chunks(first: int, last: int, *, backwards: bool) -> Iterator[tuple[int, int]]:
-    """Yield the first and last versions of the chunks of a range, from one end or the other."""
-    step = HISTORY_CHUNK_MAX_EVENTS
-    if backwards:
-        for end in range(last, first - 1, -step):
-            yield max(first, end - step + 1), end
-    else:
-        for start in range(first, last + 1, step):
-            yield start, min(last, start + step - 1)
+def customer_of(event: RecordedEvent, param: str) -> Customer:
+    """Return the customer right after an event.
+
+    Raises:
+        NotReadable: what is stored cannot be read; ``param`` named the moment.
+    """
+    try:
+        return envelope.decode_customers([event])[0]
+    except Undecodable as error:
+        raise NotReadable(event, error, param) from error
 
 
 def _size_bytes(event: RecordedEvent) -> int:
     return len(event.payload) + len(event.state or "")
-
-
-def _version(event: RecordedEvent) -> int:
-    return event.version

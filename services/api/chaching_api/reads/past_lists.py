@@ -12,7 +12,9 @@ creation is told by a gateway's clock, which may be ahead of the database's by
 Bounds. A request looks at ``LOOKED_AT_MAX_CUSTOMERS`` places. If the page is not full then, it ends
 early and says that there is more; if it is empty, the caller is told where to go on. What was
 created beyond the checkpoint must all be in the tail, or the list is refused, not shown with gaps:
-an auditor must not overlook the difference. Lists of the past wait in one line, one at a time.
+an auditor must not overlook the difference. Nor is a customer left out whose event of then cannot
+be read, whatever is filtered by: in its place stands that it is there. Lists of the past wait in
+one line, one at a time.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ import msgspec
 from chaching import envelope
 from chaching.domain.customer import Customer
 from chaching.domain.ids import CustomerId
-from chaching.envelope import StreamKey
+from chaching.envelope import RecordedEvent, StreamKey, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
-from chaching.eventstore.past import PastEvents, Recorded
+from chaching.eventstore.instants import Recorded
+from chaching.eventstore.past import PastEvents
 from chaching.eventstore.statements import statement
 from chaching_api.errors import Malformed, ProjectionBehind
+from chaching_api.event_object import unreadable
 from chaching_api.moments import CLOCKS_APART_MAX_S
 from chaching_api.places import Place
 from chaching_api.reads.lists import AccountMode, Lists
@@ -141,11 +145,20 @@ class PastLists:
             chunk = places[done : done + size]
             keys = [StreamKey(account, livemode, CustomerId(place.id)) for place in chunk]
             events = await self._events.read_newest_at(keys, asked.then.position)
-            customers = {customer.id: customer for customer in envelope.decode_customers(events)}
-            fitting = (customers[i] for p in chunk if (i := CustomerId(p.id)) in customers)
-            found += [Listed(place_of(c), c) for c in fitting if asked.walk.meets(c)]
+            newest = {event.key.id: event for event in events}
+            stood = [(p, newest[i]) for p in chunk if (i := CustomerId(p.id)) in newest]
+            found += [one for p, event in stood if (one := _listed(asked.walk, p, event))]
             done += size
             size = STATES_MAX_CUSTOMERS
+
+
+def _listed(walk: Walk, place: Place, event: RecordedEvent) -> Listed | None:
+    """Return a customer as an event left it, None if it does not fit; the unreadable may fit."""
+    try:
+        [customer] = envelope.decode_customers([event])
+    except Undecodable as error:
+        return Listed(place, unreadable(event, error))
+    return Listed(place_of(customer), customer) if walk.meets(customer) else None
 
 
 def _reached(walk: Walk, customers: Iterable[Customer], end: Place | None) -> Iterator[Place]:

@@ -19,6 +19,7 @@ import msgspec
 from chaching.domain.customer import Customer
 from chaching.domain.ids import CustomerId
 from chaching.envelope import START, Position
+from chaching_api.event_object import UnreadableCustomer
 from chaching_api.parameter_types import INT64_MAX
 from chaching_api.parameters import ListInput
 from chaching_api.places import Place
@@ -47,10 +48,13 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A customer on a page: the bytes that a retrieve answers, or the state to render them from."""
+    """A customer on a page: the bytes that a retrieve answers, or the state to render them from.
+
+    In lists of the past it can be one of whom nothing can be told.
+    """
 
     place: Place
-    content: bytes | Customer
+    content: bytes | Customer | UnreadableCustomer
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):

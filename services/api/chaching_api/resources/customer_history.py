@@ -10,14 +10,14 @@ from aiohttp import web
 from chaching.domain.ids import CustomerId
 from chaching.envelope import NO_VERSION
 from chaching.eventstore.store import EventStore
-from chaching.history import CustomerDiff, HistoryEntry, diff_of, entry_of
+from chaching.history import CustomerDiff, HistoryEntry, Stood, diff_of, entry_of
 from chaching_api import event_parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import bounded
 from chaching_api.errors import Malformed
 from chaching_api.event_parameters import DiffInput
 from chaching_api.moments import refuse_future
-from chaching_api.reads.past import Past
+from chaching_api.reads.past import Past, customer_of
 from chaching_api.requests import AUDIT, Call, customer_id_of, read_call
 from chaching_api.resources.missing import missing
 
@@ -51,6 +51,8 @@ class CustomerHistory(msgspec.Struct, frozen=True, kw_only=True):
     async def history(self, request: web.Request) -> bytes:
         call = await read_call(request, self.authenticator, AUDIT)
         wanted = event_parameters.read_history(call.tree)
+        refuse_future(wanted.start, call.at, "from")
+        refuse_future(wanted.end, call.at, "to")
         key = call.stream(customer_id_of(request))
         page = await self.past.page(key, wanted)
         if page is None:
@@ -82,4 +84,5 @@ class CustomerHistory(msgspec.Struct, frozen=True, kw_only=True):
             )
         if end is None:
             raise await missing(self.store, key)
-        return diff_of(start, end)
+        stood = Stood(end, customer_of(end, "to"))
+        return diff_of(start and Stood(start, customer_of(start, "from")), stood)

@@ -12,17 +12,18 @@ from aiohttp import web
 
 from chaching.domain.customer import Customer, NoSuchCustomer
 from chaching.domain.ids import CustomerId
-from chaching.envelope import StreamKey, decode_customers
-from chaching.eventstore.past import Recorded
+from chaching.envelope import StreamKey, Undecodable, Version
+from chaching.eventstore.instants import Recorded
 from chaching.eventstore.store import EventStore
+from chaching.moments import AtVersion, LogMoment
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
-from chaching_api.errors import NoSuchCursor
-from chaching_api.moments import LogMoment, refuse_future
+from chaching_api.errors import NoSuchCursor, NotReadable
+from chaching_api.moments import refuse_future
 from chaching_api.parameters import AS_OF, ListInput
 from chaching_api.reads.lists import Lists
-from chaching_api.reads.past import Past
+from chaching_api.reads.past import Past, customer_of
 from chaching_api.reads.past_lists import PastLists
 from chaching_api.reads.walk import Place, place_of, walk_of
 from chaching_api.requests import (
@@ -39,6 +40,7 @@ from chaching_api.resources.missing import missing_beside, other_mode
 READ: Final = "customers:read"
 URL: Final = "/v1/customers"
 LAG: Final = "Chaching-Projection-Lag"
+CREATION: Final = Version(1)
 
 
 class _ListObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,17 +102,29 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
         if not is_customer_id(text):
             raise _no_such_cursor(NoSuchCustomer(text[:SHOWN_ID_CHARACTERS_MAX]), param)
         key = call.stream(CustomerId(text))
-        state = await self._state(key, then)
+        state = await self._state(key, then, param)
         if state is None:
-            exists = await self._state(other_mode(key), then) is not None
+            exists = await self._state(other_mode(key), then, param) is not None
             raise _no_such_cursor(missing_beside(key, exists=exists), param)
         return place_of(state)
 
-    async def _state(self, key: StreamKey, then: Recorded | None) -> Customer | None:
+    async def _state(self, key: StreamKey, then: Recorded | None, param: str) -> Customer | None:
         if then is None:
             return (await self.store.load(key)).state
         event = await self.past.newest_at(key, then.position)
-        return None if event is None else decode_customers([event])[0]
+        if event is None:
+            return None
+        try:
+            return customer_of(event, param)
+        except NotReadable:  # where it stands in lists never changed, so any other event tells it
+            return await self._state_of_another_time(key, param)
+
+    async def _state_of_another_time(self, key: StreamKey, param: str) -> Customer | None:
+        try:
+            return (await self.store.load(key)).state
+        except Undecodable:
+            event = await self.past.event_at(key, AtVersion(CREATION), param)
+            return None if event is None else customer_of(event, param)
 
 
 def _no_such_cursor(missing: NoSuchCustomer, param: str) -> NoSuchCursor:

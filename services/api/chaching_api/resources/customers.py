@@ -21,18 +21,19 @@ from chaching.domain.customer import (
 )
 from chaching.domain.customer_object import render
 from chaching.domain.ids import CustomerId
-from chaching.envelope import StreamKey, decode_customers
+from chaching.envelope import StreamKey
 from chaching.eventstore.store import EventStore
+from chaching.moments import AtVersion, Moment
 from chaching_api import parameters
 from chaching_api.authentication import Authenticator
 from chaching_api.boundary import Answer, bounded
-from chaching_api.errors import NotErasable
+from chaching_api.errors import NotErasable, NotThereThen
 from chaching_api.execute import Asked, Executed, Executor
 from chaching_api.expanding import render_expanded
 from chaching_api.fresh import new_id, new_invoice_prefix
-from chaching_api.moments import AtVersion, Moment, refuse_future
+from chaching_api.moments import refuse_future
 from chaching_api.parameters import AS_OF, CreateInput
-from chaching_api.reads.past import Past
+from chaching_api.reads.past import Past, customer_of
 from chaching_api.reads.retrieve import Retrieve
 from chaching_api.requests import (
     AS_OF_HEADER,
@@ -153,7 +154,7 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         event = await self.past.event_at(key, moment, AS_OF)
         if event is None:
             raise await self._missing_at(key, moment)
-        [customer] = decode_customers([event])
+        customer = customer_of(event, AS_OF)
         headers = {AS_OF_HEADER: f"version:{event.version}"}
         if event.erased:
             headers[ERASED_HEADER] = "true"
@@ -161,6 +162,9 @@ class Customers(msgspec.Struct, frozen=True, kw_only=True):
         return Answer(body=body, headers=headers)
 
     async def _missing_at(self, key: StreamKey, moment: Moment) -> NoSuchCustomer:
+        first = await self.past.first_event(key)
+        if first is not None:
+            return NotThereThen(first, moment)
         # versions are of one customer, and the other mode's is another
         then = None if isinstance(moment, AtVersion) else moment
         other = await self.past.event_at(other_mode(key), then, AS_OF)

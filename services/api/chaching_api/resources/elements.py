@@ -2,7 +2,8 @@
 
 What shows only when expanded is in the log, so an expanded page loads its customers from there, in
 one statement. One that was deleted since the page was read, or whose deletion searches do not know
-of yet, is left out; one whose newest event cannot be read is shown as the page has it.
+of yet, is left out; one whose newest event cannot be read is shown as the page has it. So is one of
+whom a page of the past can tell nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from chaching.domain.customer_object import render
 from chaching.domain.ids import CustomerId
 from chaching.envelope import Undecodable
 from chaching.eventstore.store import EventStore
+from chaching_api.event_object import UnreadableCustomer
 from chaching_api.expanding import render_expanded
 from chaching_api.reads.walk import Listed
 from chaching_api.requests import Call
 
 DATA: Final = "data"
+
+_encode = msgspec.json.Encoder().encode
 
 
 async def elements(
@@ -47,6 +51,8 @@ async def elements(
 async def _loaded(store: EventStore, call: Call, listed: Listed) -> Customer | bytes:
     if isinstance(listed.content, Customer):
         return listed.content
+    if isinstance(listed.content, UnreadableCustomer):
+        return _encode(listed.content)
     try:
         state = (await store.load(call.stream(CustomerId(listed.place.id)))).state
     except Undecodable:
@@ -55,5 +61,10 @@ async def _loaded(store: EventStore, call: Call, listed: Listed) -> Customer | b
 
 
 def _plain(listed: Listed) -> bytes:
-    content = listed.content
-    return render(content) if isinstance(content, Customer) else content
+    match listed.content:
+        case Customer() as customer:
+            return render(customer)
+        case UnreadableCustomer() as unreadable:
+            return _encode(unreadable)
+        case body:
+            return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaching.domain.customer import NoSuchCustomer
-from chaching.envelope import StreamKey
+from chaching.envelope import StreamKey, Undecodable
 from chaching.eventstore.store import EventStore
 
 
@@ -14,7 +14,10 @@ def other_mode(key: StreamKey) -> StreamKey:
 
 async def missing(store: EventStore, key: StreamKey) -> NoSuchCustomer:
     """Return the refusal for a customer that never was; raises Unavailable."""
-    exists = (await store.load(other_mode(key))).state is not None
+    try:
+        exists = (await store.load(other_mode(key))).state is not None
+    except Undecodable:  # it was there, whatever it was
+        exists = True
     return missing_beside(key, exists=exists)
 
 

@@ -1,6 +1,9 @@
--- purpose: the log in order of position, after one, as far as a number of bytes goes
+-- purpose: a range of the log in order of position, all of it or what a reader selects, as far as a
+--   number of bytes goes
 -- parameters: $1 bigint after position, $2 bigint up to and with position, $3 bigint limit,
---   $4 bigint bytes of payloads and states after which no further event is begun
+--   $4 bigint bytes of payloads and states after which no further event is begun,
+--   $5 text[] types or null for all, $6 text account or null for all,
+--   $7 boolean livemode or null for both
 -- result: the columns of event_store.events but invoice_prefix, and data_key bytea
 -- note: LATERAL and LIMIT keep the keys a look-up by key, whatever the tables' sizes were at planning
 SELECT weighed.position, weighed.account, weighed.livemode, weighed.stream, weighed.version,
@@ -17,6 +20,9 @@ FROM (
                schema_version, payload, state, metadata, recorded_at
         FROM event_store.events
         WHERE position > $1 AND position <= $2
+          AND ($5::text[] IS NULL OR type = ANY ($5))
+          AND ($6::text IS NULL OR account = $6)
+          AND ($7::boolean IS NULL OR livemode = $7)
         ORDER BY position
         LIMIT $3
     ) AS e
