@@ -48,7 +48,8 @@ class PublicEvent(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
 
 
-NO_LEAVES: Final[dict[str, str]] = {}  # how a change of an erased customer's metadata reads
+# how a change of an erased customer's metadata reads
+NO_LEAVES: Final[tuple[dict[str, str], dict[str, str]]] = ({}, {})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -87,7 +88,7 @@ def _previous(event: CustomerUpdated) -> msgspec.Raw:
     shown = {
         name: _shown(name, previous[name], changes.get(name))
         for name in sorted(previous)
-        if name in VISIBLE_ATTRIBUTES and previous[name] != NO_LEAVES
+        if name in VISIBLE_ATTRIBUTES and (previous[name], changes.get(name)) != NO_LEAVES
     }
     return msgspec.Raw(_encode(shown))
 

@@ -25,6 +25,7 @@ from chaching.domain.customer import (
 from chaching.domain.customer_object import customer_object, render
 from chaching.domain.ids import CustomerId
 from chaching.domain.values import (
+    Address,
     AddressChange,
     Details,
     InvoiceSettingsChange,
@@ -157,6 +158,12 @@ def test_parts_that_went_as_a_whole_show_all_their_keys() -> None:
     assert shown == {"amount_tax_display": None, "template": "t"}
     assert previous["shipping"]["phone"] is None
     assert previous["shipping"]["address"]["line1"] is None
+
+
+def test_an_address_without_a_set_field_went_too() -> None:
+    first = created("cus_1", Details(address=AddressChange()))
+    previous = previous_of(first, updated("cus_1", Details(address=None)))
+    assert previous == {"address": dict.fromkeys(Address.__struct_fields__)}
 
 
 def undone(shown: dict[str, Any], previous: dict[str, Any]) -> dict[str, Any]:
