@@ -17,7 +17,7 @@ from tests.support.running import running
 from tests.support.waiting import eventually
 
 from chaching.broker import topology
-from chaching.broker.errors import BrokerUnavailable
+from chaching.broker.errors import BrokerUnavailable, QueueRefuses
 from chaching.broker.publisher import Publisher, feeding
 from chaching.domain.customer import EraseCustomer
 from chaching.domain.ids import CustomerId
@@ -215,3 +215,60 @@ async def test_an_erasure_waits_for_company(
         await relayed(database, later)
     [row] = await database.fetch("SELECT position FROM event_store.broker_purge")
     assert row["position"] == 0
+
+
+async def test_a_purge_whose_messages_the_broker_refuses_is_done_again(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refill, refused = Purges._refill, list[Position]()
+
+    async def refused_once(
+        self: Purges, publisher: Publisher, log_id: LogId, published: Position
+    ) -> None:
+        if not refused:
+            refused.append(published)
+            publisher.failed("the broker answered Basic.Nack", QueueRefuses)
+        await refill(self, publisher, log_id, published)
+
+    monkeypatch.setattr(Purges, "_refill", refused_once)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    async with running(relay.run()):
+        await relayed(database, await planted(store))
+        head = (await append(store, erasure("cus_1"))).position
+        await purged(database, head)
+        later = (await append(store, created("cus_later"))).position
+        await relayed(database, later)
+    assert refused
+
+
+async def test_a_purge_whose_last_messages_the_broker_refuses_is_done_again(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confirmed_beyond, refused = Publisher.confirmed_beyond, list[str]()
+
+    async def refused_once(self: Publisher, position: Position) -> Position:
+        if not refused and self._exchange == topology.names_under(prefix).history:
+            refused.append(prefix)
+            self.failed("the broker answered Basic.Nack", QueueRefuses)
+            self._check()
+        return await confirmed_beyond(self, position)
+
+    monkeypatch.setattr(Publisher, "confirmed_beyond", refused_once)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    async with running(relay.run()):
+        await relayed(database, await planted(store))
+        head = (await append(store, erasure("cus_1"))).position
+        await purged(database, head)
+        later = (await append(store, created("cus_later"))).position
+        await relayed(database, later)
+    assert refused == [prefix]

@@ -73,7 +73,8 @@ class Purges:
         """Purge the broker and fill the stream with what was published, all of it confirmed.
 
         Raises:
-            BrokerUnavailable, NotPublished, Unavailable: it is to be done again.
+            BrokerUnavailable, NotPublished, Unavailable: alone or in a group; it is to be done
+                again.
         """
         head = await self._store.head()
         started_s = asyncio.get_running_loop().time()
