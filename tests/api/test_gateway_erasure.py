@@ -355,6 +355,25 @@ async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
         assert answer.headers[LAG] == "2"
 
 
+async def test_a_list_does_not_show_who_was_erased_and_is_parked_beyond_what_the_tail_decodes(
+    eraser: Client, database: Database, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "TAIL_MAX_BYTES", 1)
+    for number in range(3):
+        await eraser.create(f"id=cus_{number}&name=Jane&email=jane@example.com")
+    await projector.project()
+    await database.execute(
+        "INSERT INTO read_model.parked_streams VALUES ($1, false, 'cus_1', 2, 4, 'a test')", ACCOUNT
+    )
+    await erase(eraser, "cus_1")
+    await eraser.update("cus_2", "balance=1")
+    await database.execute("UPDATE event_store.checkpoints SET position = 4")
+    for query in ("", "?email=jane@example.com", "?limit=2"):
+        answer = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}{query}")
+        assert ids(answer) == ["2", "0"], query
+        assert answer.headers[LAG] == "1"
+
+
 async def test_a_read_model_made_anew_from_the_log_has_the_same_rows(
     eraser: Client,
     database: Database,
