@@ -22,6 +22,7 @@ from chaching.eventstore.database import Database
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
 from chaching_api.reads import lists
+from chaching_api.reads import search as searches
 
 ID = "cus_1"
 KEY = StreamKey(AccountId(ACCOUNT), False, CustomerId(ID))
@@ -337,6 +338,25 @@ async def test_a_search_that_is_behind_does_not_show_who_was_erased(
     assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
     await projector.project()
     assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
+
+
+async def test_a_page_of_a_search_is_not_empty_while_others_follow_who_were_not_erased(
+    eraser: Client, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "PASSED_OVER_AT_ONCE_CUSTOMERS", 2)
+    for number in range(8):
+        await eraser.create(f"id=cus_{number}&name=Jane")
+    await projector.project()
+    for number in (7, 6, 5, 3, 0):
+        await erase(eraser, f"cus_{number}")
+    first = await search(eraser, "name:'Jane'", limit=1)
+    assert (ids(first), first.json["has_more"]) == (["4"], True)
+    second = await search(eraser, "name:'Jane'", limit=1, page=first.json["next_page"])
+    assert (ids(second), second.json["has_more"]) == (["2"], True)
+    third = await search(eraser, "name:'Jane'", limit=1, page=second.json["next_page"])
+    assert (ids(third), third.json["has_more"]) == (["1"], True)
+    last = await search(eraser, "name:'Jane'", limit=1, page=third.json["next_page"])
+    assert (ids(last), last.json["has_more"]) == ([], False)
 
 
 async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
