@@ -22,6 +22,7 @@ from chaching.eventstore.database import Database
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
 from chaching_api.reads import lists
+from chaching_api.reads import search as searches
 
 ID = "cus_1"
 KEY = StreamKey(AccountId(ACCOUNT), False, CustomerId(ID))
@@ -339,6 +340,25 @@ async def test_a_search_that_is_behind_does_not_show_who_was_erased(
     assert await found(eraser, "name:'Jane'") == ["3", "1", "0"]
 
 
+async def test_a_page_of_a_search_is_not_empty_while_others_follow_who_were_not_erased(
+    eraser: Client, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "PASSED_OVER_AT_ONCE_CUSTOMERS", 2)
+    for number in range(8):
+        await eraser.create(f"id=cus_{number}&name=Jane")
+    await projector.project()
+    for number in (7, 6, 5, 3, 0):
+        await erase(eraser, f"cus_{number}")
+    first = await search(eraser, "name:'Jane'", limit=1)
+    assert (ids(first), first.json["has_more"]) == (["4"], True)
+    second = await search(eraser, "name:'Jane'", limit=1, page=first.json["next_page"])
+    assert (ids(second), second.json["has_more"]) == (["2"], True)
+    third = await search(eraser, "name:'Jane'", limit=1, page=second.json["next_page"])
+    assert (ids(third), third.json["has_more"]) == (["1"], True)
+    last = await search(eraser, "name:'Jane'", limit=1, page=third.json["next_page"])
+    assert (ids(last), last.json["has_more"]) == ([], False)
+
+
 async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
     eraser: Client, projector: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +373,25 @@ async def test_a_list_that_is_too_far_behind_does_not_show_who_was_erased(
         answer = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}{query}")
         assert ids(answer) == ["2", "0"], query
         assert answer.headers[LAG] == "2"
+
+
+async def test_a_list_does_not_show_who_was_erased_and_is_parked_beyond_what_the_tail_decodes(
+    eraser: Client, database: Database, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "TAIL_MAX_BYTES", 1)
+    for number in range(3):
+        await eraser.create(f"id=cus_{number}&name=Jane&email=jane@example.com")
+    await projector.project()
+    await database.execute(
+        "INSERT INTO read_model.parked_streams VALUES ($1, false, 'cus_1', 2, 4, 'a test')", ACCOUNT
+    )
+    await erase(eraser, "cus_1")
+    await eraser.update("cus_2", "balance=1")
+    await database.execute("UPDATE event_store.checkpoints SET position = 4")
+    for query in ("", "?email=jane@example.com", "?limit=2"):
+        answer = await eraser.send(HTTPMethod.GET, f"{CUSTOMERS}{query}")
+        assert ids(answer) == ["2", "0"], query
+        assert answer.headers[LAG] == "1"
 
 
 async def test_a_read_model_made_anew_from_the_log_has_the_same_rows(

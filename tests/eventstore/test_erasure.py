@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
 import pytest
-from tests.eventstore.items import append_batch, commands, conflict, item
+from tests.eventstore.items import append_batch, commands, conflict, item, keeping
 from tests.support.customers import append, created, key_of, pending, updated
 from tests.support.keyrings import KEYRING, MASTER_KEY, master_key
 
-from chaching.domain.customer import CustomerErased, CustomerUpdated, EraseCustomer, decide
+from chaching.domain.customer import CustomerErased, CustomerUpdated, decide
 from chaching.domain.delta import Delta
-from chaching.domain.ids import CustomerId
 from chaching.domain.values import Details
-from chaching.envelope import START, PendingEvent, Undecodable, decode_event
+from chaching.envelope import (
+    START,
+    KeptAnswer,
+    PendingAnswer,
+    PendingEvent,
+    Undecodable,
+    decode_event,
+)
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import DESTROYED, Keyring
 from chaching.eventstore.errors import Conflict, WrongMasterKey
 from chaching.eventstore.statements import statement
-from chaching.eventstore.store import EventStore, Loaded
+from chaching.eventstore.store import Appended, EventStore, Loaded
 
 APPEND: Final = statement("chaching.eventstore", "append_events")
 REWRAP: Final = statement("chaching.eventstore", "rewrap_data_keys")
@@ -124,15 +131,46 @@ async def test_a_create_that_is_sent_again_keeps_its_first_key(
     assert recorded.payload == event.payload
 
 
-async def test_who_had_no_personal_values_is_erased_without_a_key(
-    database: Database, store: EventStore
+@pytest.mark.parametrize("kept", [None, keeping("key_1")])
+async def test_who_had_no_personal_values_is_erased_like_everybody(
+    database: Database, store: EventStore, kept: KeptAnswer | None
 ) -> None:
     await append(store, created("cus_1", Details(balance=1)))
     assert await wrapped(database) is None
-    await append(store, EraseCustomer(id=CustomerId("cus_1"), at=1))
+    event = msgspec.structs.replace(erasure(await store.load(KEY)), kept=kept)
+    position = (await store.append(event)).position
     loaded = await store.load(KEY)
     assert loaded.state is not None
     assert loaded.state.erased
+    assert loaded.data_key == DESTROYED
+    [row] = await database.fetch("SELECT erased_position FROM event_store.data_keys")
+    assert row["erased_position"] == position
+    assert all(recorded.erased for recorded in await store.read_stream(KEY))
+
+
+async def test_of_two_new_keys_of_a_customer_the_later_is_a_conflict_and_fails_nobody_else(
+    database: Database, store: EventStore
+) -> None:
+    await append(store, created("cus_1", Details(balance=1)))
+    stale = await store.load(KEY)
+
+    def keeping_alone(key: str) -> PendingAnswer:
+        kept = keeping(key, answer=b'{"name":"Jane"}', request=f"req_{key}")
+        return PendingAnswer(
+            key=KEY, expected_version=stale.version, kept=kept, data_key=stale.data_key
+        )
+
+    await store.keep(keeping_alone("first"))
+    first = await wrapped(database)
+    late, other = await asyncio.gather(
+        store.keep(keeping_alone("late")), store.append(creation("cus_2")), return_exceptions=True
+    )
+    assert isinstance(late, Conflict)
+    assert isinstance(other, Appended)
+    with pytest.raises(Conflict):
+        await store.append(renaming(stale))
+    now = await store.load(KEY)
+    assert (now.version, now.data_key) == (stale.version, first)
 
 
 async def test_events_with_a_missing_key_are_undecodable_and_hold_up_nobody(

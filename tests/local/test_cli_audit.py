@@ -337,3 +337,13 @@ def test_those_who_may_read_both_schemas_may_look(
     assert "differences: 0" in told("projection", "verify", "--workers", "1")
     monkeypatch.setenv("DATABASE_URL", f"{database_url}?role=chaching_gateway")
     assert "version 3" in told("audit", "replay", "cus_000007")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("role", ["chaching_gateway", "chaching_relay", "chaching_auditor"])
+def test_those_who_may_not_read_all_that_is_compared_are_told_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any, role: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{database_url}?role={role}")
+    said = refused("projection", "verify", "--workers", "1", monkeypatch=monkeypatch, capsys=capsys)
+    assert "may not read the log and all of the read model" in said

@@ -17,7 +17,7 @@ from tests.support.running import running
 from tests.support.waiting import eventually
 
 from chaching.broker import topology
-from chaching.broker.errors import BrokerUnavailable
+from chaching.broker.errors import BrokerUnavailable, QueueRefuses
 from chaching.broker.publisher import Publisher, feeding
 from chaching.domain.customer import EraseCustomer
 from chaching.domain.ids import CustomerId
@@ -31,6 +31,7 @@ from chaching_api.relay import LEASE_NAME, Relay
 
 CANARY = "canary"
 BREAK_THIRD = "UPDATE event_store.events SET payload = '{}' WHERE position = 3"
+TAKE_OUT = "DELETE FROM event_store.events WHERE position BETWEEN 3 AND 10"
 AN_HOUR_S = 3_600.0
 
 
@@ -176,6 +177,32 @@ async def test_an_event_that_was_damaged_since_it_was_published_holds_up_no_purg
     assert told["position"] == 3
 
 
+async def test_events_that_were_taken_out_of_the_log_end_no_filling(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purging, "READ_MAX_EVENTS", 3)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    with capture_logs() as logged:
+        async with running(relay.run()):
+            await relayed(database, await planted(store))
+            await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER USER")
+            await database.execute(TAKE_OUT)
+            head = (await append(store, erasure("cus_1"))).position
+            await purged(database, head)
+            later = (await append(store, created("cus_later"))).position
+            await relayed(database, later)
+            found = await history_up_to(amqp_url, prefix, later)
+    assert [position for position, _ in found] == [
+        at for at in range(1, later + 1) if at not in range(3, 11)
+    ]
+    assert [line["position"] for line in lines_of(logged, "event_left_out")] == [3, 6, 9]
+
+
 async def test_dead_letters_that_are_lost_are_told(
     database: Database,
     store: EventStore,
@@ -215,3 +242,60 @@ async def test_an_erasure_waits_for_company(
         await relayed(database, later)
     [row] = await database.fetch("SELECT position FROM event_store.broker_purge")
     assert row["position"] == 0
+
+
+async def test_a_purge_whose_messages_the_broker_refuses_is_done_again(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refill, refused = Purges._refill, list[Position]()
+
+    async def refused_once(
+        self: Purges, publisher: Publisher, log_id: LogId, published: Position
+    ) -> None:
+        if not refused:
+            refused.append(published)
+            publisher.failed("the broker answered Basic.Nack", QueueRefuses)
+        await refill(self, publisher, log_id, published)
+
+    monkeypatch.setattr(Purges, "_refill", refused_once)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    async with running(relay.run()):
+        await relayed(database, await planted(store))
+        head = (await append(store, erasure("cus_1"))).position
+        await purged(database, head)
+        later = (await append(store, created("cus_later"))).position
+        await relayed(database, later)
+    assert refused
+
+
+async def test_a_purge_whose_last_messages_the_broker_refuses_is_done_again(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confirmed_beyond, refused = Publisher.confirmed_beyond, list[str]()
+
+    async def refused_once(self: Publisher, position: Position) -> Position:
+        if not refused and self._exchange == topology.names_under(prefix).history:
+            refused.append(prefix)
+            self.failed("the broker answered Basic.Nack", QueueRefuses)
+            self._check()
+        return await confirmed_beyond(self, position)
+
+    monkeypatch.setattr(Publisher, "confirmed_beyond", refused_once)
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
+    async with running(relay.run()):
+        await relayed(database, await planted(store))
+        head = (await append(store, erasure("cus_1"))).position
+        await purged(database, head)
+        later = (await append(store, created("cus_later"))).position
+        await relayed(database, later)
+    assert refused == [prefix]

@@ -10,8 +10,9 @@ wait: who reads the stream relies on its order, so nothing new may stand in it b
 Then the position up to which all erasures are dealt with is noted, which was the log's head before
 anything was deleted.
 
-An event that was published and cannot be decoded any more (somebody changed the log) is left out,
-loudly: it must not keep values of the erased where they are, nor everybody's new events waiting.
+An event that was published and is gone or cannot be decoded any more (somebody changed the log) is
+left out, loudly: it must not keep values of the erased where they are, nor everybody's new events
+waiting.
 
 What a crash does. Before the note everything is done again by the next leader. The stream may then
 hold a message twice; positions tell. Who reads the stream is cut off and finds it filled anew.
@@ -37,6 +38,7 @@ ASK_EVERY_S: Final = 5.0
 REFILL_MAX_EVENTS: Final = 1_000_000
 READ_MAX_EVENTS: Final = 500
 TOLD_EVERY_S: Final = 10.0
+GONE: Final = "the log has it no more"
 
 _IS_DUE: Final = statement("chaching.eventstore", "purge_is_due")
 _NOTE: Final = statement("chaching.eventstore", "note_purge")
@@ -73,7 +75,8 @@ class Purges:
         """Purge the broker and fill the stream with what was published, all of it confirmed.
 
         Raises:
-            BrokerUnavailable, NotPublished, Unavailable: it is to be done again.
+            BrokerUnavailable, NotPublished, Unavailable: alone or in a group; it is to be done
+                again.
         """
         head = await self._store.head()
         started_s = asyncio.get_running_loop().time()
@@ -91,10 +94,11 @@ class Purges:
     async def _refill(self, publisher: Publisher, log_id: LogId, published: Position) -> None:
         clock = asyncio.get_running_loop()
         told_s = clock.time()
-        events = await self._read(max(START, Position(published - REFILL_MAX_EVENTS)), published)
-        newest = START
-        while events:
-            at, messages = events[-1].position, _decodable(events)
+        at, newest = max(START, Position(published - REFILL_MAX_EVENTS)), START
+        events = await self._read(at, published)
+        while at < published:
+            messages = _decodable(events, at)
+            at = events[-1].position if events else min(Position(at + READ_MAX_EVENTS), published)
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._read(at, published))
                 await publisher.publish(log_id, messages)
@@ -111,12 +115,18 @@ class Purges:
         return await self._store.read_all(after, limit) if limit > 0 else []
 
 
-def _decodable(events: Sequence[RecordedEvent]) -> list[EventMessage]:
+def _decodable(events: Sequence[RecordedEvent], after: Position) -> list[EventMessage]:
     """Return the messages of events, but for those that were damaged since they were published."""
     messages: list[EventMessage] = []
+    expected = after + 1
     for event in events:
+        if event.position > expected:
+            logger().error("event_left_out", position=expected, reason=GONE)
+        expected = event.position + 1
         try:
             messages.append(message_of(event))
         except Undecodable as error:
             logger().error("event_left_out", position=event.position, reason=str(error))
+    if not events:
+        logger().error("event_left_out", position=expected, reason=GONE)
     return messages

@@ -47,7 +47,7 @@ from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.errors import Fenced, Unavailable, WrongMasterKey
 from chaching.eventstore.lease import SILENCE_MAX_S, Held, Lease
 from chaching.eventstore.store import EventStore
-from chaching.runtime.lifecycle import retried, supervised
+from chaching.runtime.lifecycle import leaves, retried, supervised
 from chaching.runtime.logs import logger
 from chaching_api.purging import PURGE_AFTER_S, Purges
 
@@ -184,7 +184,11 @@ class Leadership:
         while self._checkpoint < self._published:  # noqa: ASYNC110 - the other task moves it
             await asyncio.sleep(CHECKPOINT_PAUSE_S)
         await self._lease.renew(self._held)
-        await self._purges.run(log_id, self._published)
+        try:
+            await self._purges.run(log_id, self._published)
+        except* NotPublished as refused:
+            # the leadership's own publisher did not end, so the other task has nothing to say
+            raise BrokerUnavailable(f"the stream is not filled: {leaves(refused)[0]}") from refused
 
     async def _decoded(self, events: Sequence[RecordedEvent]) -> list[EventMessage]:
         """Return the messages of all events up to the first that cannot be decoded."""

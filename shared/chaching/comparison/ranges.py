@@ -25,6 +25,7 @@ from chaching.envelope import Position
 from chaching.eventstore.database import KEYED_LOOKUPS, Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.past import PastEvents
+from chaching.eventstore.selection import LogUnreadable
 from chaching.eventstore.statements import statement
 from chaching.eventstore.store import EventStore
 
@@ -35,6 +36,7 @@ SESSIONS_MAX: Final = 2
 FIRST_ID: Final = CustomerId("")
 LAST_ID: Final = CustomerId("~")  # stands after every id
 
+_MAY_COMPARE: Final = statement("chaching.comparison", "may_compare")
 _APPLIED: Final = statement("chaching.comparison", "applied_up_to")
 
 
@@ -92,11 +94,18 @@ async def compare_all(
     With one worker everything happens in this process.
 
     Raises:
+        LogUnreadable: this user may not read all of it, or it is not there.
         Unavailable: the database does not answer.
         WrongMasterKey: the database needs another one.
     """
     started_s = time.monotonic()
     async with _opened(database_url) as database:
+        [row] = await database.fetch(_MAY_COMPARE)
+        if not row["may"]:
+            raise LogUnreadable(
+                "this database user may not read the log and all of the read model: use the "
+                "owner's URL or the projector's, on a database that is migrated"
+            )
         await EventStore(database, keyring).check_master_key()
         [row] = await database.fetch(_APPLIED)
         applied = Applied(Position(row["rows"]), Position(row["entries"]))

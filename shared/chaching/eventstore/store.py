@@ -16,9 +16,10 @@ its effect is there. Keys are looked at under the same lock, before versions: of
 one key, on whatever gateways, the second finds what the first was answered.
 
 Personal values are encrypted on their way in and opened on their way out (see ``encryption``). An
-event without a data key brings a new one, stored with it; a CustomerErased destroys its customer's
-in the transaction in which it is stored. Before the first append the database is asked whether it
-knows the master key, so that nothing is ever encrypted with a wrong one.
+event without a data key brings a new one, stored with it, and conflicts if another has by now; a
+CustomerErased destroys its customer's in the transaction in which it is stored. Before the first
+append the database is asked whether it knows the master key, so that nothing is ever encrypted with
+a wrong one.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class EventStore:
 
         Raises:
             AlreadyAnswered: the idempotency key has an answer; nothing is stored.
-            Conflict: the stream is not at the expected version.
+            Conflict: the stream is not at the expected version, or has a data key by now.
             PrefixTaken: the event's invoice prefix belongs to another customer.
             OutcomeUnknown: no answer within the deadline; the event may or may not be stored.
             Overloaded: too many appends wait; the event is not stored.

@@ -18,7 +18,7 @@ step over a page's edge.
 Bounds. The tail looks at the newest ``TAIL_MAX_EVENTS`` of the log and decodes states until
 ``TAIL_MAX_BYTES`` are used up. What lies beyond either, and what cannot be decoded, is counted as
 unseen and told in the answer: of those customers the page shows what the read model has, unless
-they were erased (at most ``ERASED_MAX_CUSTOMERS`` of them): those it leaves out.
+they were erased: those it leaves out, of the ones beyond at most ``ERASED_MAX_CUSTOMERS``.
 
 Lists of one account and mode that wait together share a tail, which began after each of them came.
 """
@@ -35,7 +35,7 @@ from chaching.domain.customer import Customer
 from chaching.domain.ids import AccountId, CustomerId
 from chaching.envelope import Position, StreamKey, Undecodable, customer_after
 from chaching.eventstore.database import Database, Row
-from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.encryption import DESTROYED, Keyring
 from chaching.eventstore.errors import OutOfTime, Unavailable
 from chaching.eventstore.grouping import Group
 from chaching.eventstore.statements import statement
@@ -115,6 +115,7 @@ class Lists:
     async def _read_tail(self, whose: AccountMode) -> Tail:
         rows = await self._database.fetch(_TAIL, *whose, TAIL_MAX_EVENTS, TAIL_MAX_BYTES)
         customers: dict[CustomerId, Customer] = {}
+        erased: list[CustomerId] = []
         unseen_events = max(0, rows[0]["head"] - rows[0]["checkpoint"] - TAIL_MAX_EVENTS)
         for number, row in enumerate(rows, start=1):
             if row["stream"] is None:
@@ -124,14 +125,15 @@ class Lists:
                 customers[key.id] = self._customer(row, key)
             except Undecodable:
                 unseen_events += 1
+                if row["data_key"] == DESTROYED:  # the parked were erased before the checkpoint
+                    erased.append(key.id)
             if number % DECODED_AT_ONCE_MAX_EVENTS == 0:
                 await asyncio.sleep(0)  # let other requests in
         applied = Position(rows[0]["checkpoint"])
+        if unseen_events:
+            erased += await self._erased_since(whose, applied)
         return Tail(
-            customers=customers,
-            unseen_events=unseen_events,
-            erased=await self._erased_since(whose, applied) if unseen_events else (),
-            applied=applied,
+            customers=customers, unseen_events=unseen_events, erased=erased, applied=applied
         )
 
     async def _erased_since(self, whose: AccountMode, applied: Position) -> list[CustomerId]:

@@ -3,7 +3,8 @@
 A page is taken by a probe of the newest customers beyond its place; if they do not fill it, few
 customers fit or none of the newest do, and the index of terms collects them. A query that terms
 cannot answer is walked through to its end. The lag is read before the page, so a page is never
-older than its lag says.
+older than its lag says. Of a page that is behind the erased are left out; one that nobody is left
+on gives way to the next, over at most ``PASSED_OVER_MAX_TIMES`` hundreds of erased customers.
 
 Searches have sessions of their own: they may take longer than look-ups by key, must not use up
 theirs, and need plans made for their arguments. The server ends a statement after
@@ -30,6 +31,8 @@ from chaching_api.reads.walk import Listed
 SEARCH_SESSIONS_MAX: Final = 4
 SEARCH_TIMEOUT_S: Final = 2.0
 SEARCHES_WAITING_MAX: Final = 64
+PASSED_OVER_MAX_TIMES: Final = 5
+PASSED_OVER_AT_ONCE_CUSTOMERS: Final = 100
 
 # One search has one processor at most, and what it sorts and marks stays in memory.
 SEARCHES: Final[Mapping[str, str]] = {
@@ -93,13 +96,36 @@ async def _find(
     if counted:
         [[total_count]] = await _fetch(session, search_sql.count(search))
     lag = max(row["events"], 0)
+    shown, following = _cut(rows, limit)
+    if lag:
+        shown = await _without_erased(session, search, shown)
+        if not shown and following is not None:
+            shown, following = await _first_alive(session, search, following, limit)
+    return Found(customers=tuple(shown), following=following, total_count=total_count, lag=lag)
+
+
+def _cut(rows: Sequence[Row], limit: int) -> tuple[list[Listed], Place | None]:
+    """Return a page of rows, and the place after it if there are more."""
     shown = [_listed(row) for row in rows[:limit]]
-    return Found(
-        customers=tuple(await _without_erased(session, search, shown) if lag else shown),
-        following=shown[-1].place if len(rows) > limit else None,
-        total_count=total_count,
-        lag=lag,
-    )
+    return shown, shown[-1].place if len(rows) > limit else None
+
+
+async def _first_alive(
+    session: Session, search: Search, after: Place, limit: int
+) -> tuple[list[Listed], Place | None]:
+    """Return the next page that is not empty, since clients take an empty one for the end."""
+    following: Place | None = after
+    shown: list[Listed] = []
+    for _ in range(PASSED_OVER_MAX_TIMES):
+        if shown or following is None:
+            break
+        count = max(limit, PASSED_OVER_AT_ONCE_CUSTOMERS)
+        found, following = _cut(await _page(session, search, following, count + 1), count)
+        alive = await _without_erased(session, search, found)
+        shown = alive[:limit]
+        if len(alive) > limit:
+            following = shown[-1].place
+    return shown, following
 
 
 async def _without_erased(session: Session, search: Search, shown: list[Listed]) -> list[Listed]:

@@ -90,8 +90,10 @@ $$;
 -- customer that comes back to an old one of its own reserves nothing new.
 -- An item that is already stored (a retry after a lost connection: the same event id, or the same
 -- request under the same key) is answered as it was then.
--- A stream without a data key brings one; it is stored with the first item that is good.
--- A CustomerErased destroys the data key of its stream for good.
+-- A stream without a data key brings one; it is stored with the first item that is good. An item
+-- that brings one to a stream that has got another since is a conflict, whatever the version.
+-- A CustomerErased destroys the data key of its stream for good; one that it brings is never stored,
+-- and where there was none it leaves a destroyed one.
 --
 -- Result, one row an item: item (from 1), outcome ('appended' | 'kept' | 'answered' | 'conflict' |
 -- 'prefix_taken'), position (when appended), version (the stream's newest before this call, or of
@@ -148,6 +150,7 @@ BEGIN
                coalesce(newest.version, 0) AS current_version,
                coalesce(newest.position, 0) AS current_position,
                holding.stream AS prefix_holder,
+               other.stream IS NOT NULL AS has_other_key,
                used.request_id AS used_request_id,
                used.fingerprint AS used_fingerprint,
                used.answer AS used_answer,
@@ -173,6 +176,13 @@ BEGIN
             LIMIT 1  -- there is one at most; this keeps it a look-up for each item
         ) AS holding ON true
         LEFT JOIN LATERAL (
+            SELECT d.stream
+            FROM event_store.data_keys AS d
+            WHERE d.stream = i.stream AND d.account = i.account AND d.livemode = i.livemode
+              AND i.new_data_key IS NOT NULL AND i.expected_version > 0  -- else there is none yet
+            LIMIT 1  -- likewise
+        ) AS other ON true
+        LEFT JOIN LATERAL (
             SELECT k.request_id, k.fingerprint, k.answer, k.stream, d.wrapped AS data_key
             FROM event_store.idempotency_keys AS k
             LEFT JOIN event_store.data_keys AS d
@@ -189,6 +199,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT i.used_request_id IS NULL
                    AND i.current_version = i.expected_version
+                   AND NOT i.has_other_key
                    AND (i.prefix_holder IS NULL OR i.prefix_holder = i.stream)
         ) AS verdict (is_good)
     ),
@@ -215,19 +226,23 @@ BEGIN
         SELECT j.account, j.livemode, j.stream, j.new_data_key
         FROM judged AS j
         WHERE j.is_good AND j.new_data_key IS NOT NULL
+          AND j.type IS DISTINCT FROM 'CustomerErased'
     ),
     erased AS (
-        UPDATE event_store.data_keys AS k
-        SET wrapped = '', erased_position = j.position
+        INSERT INTO event_store.data_keys AS k (
+            account, livemode, stream, wrapped, erased_position)
+        SELECT j.account, j.livemode, j.stream, '', j.position
         FROM judged AS j
-        WHERE j.is_good AND j.type = 'CustomerErased' AND k.erased_position IS NULL
-          AND k.stream = j.stream AND k.account = j.account AND k.livemode = j.livemode
+        WHERE j.is_good AND j.type = 'CustomerErased'
+        ON CONFLICT ON CONSTRAINT data_keys_pkey DO UPDATE
+        SET wrapped = excluded.wrapped, erased_position = excluded.erased_position
+        WHERE k.erased_position IS NULL
     )
     SELECT a.item,
            CASE WHEN a.position IS NOT NULL THEN 'appended'
                 WHEN a.is_kept THEN 'kept'
                 WHEN a.used_request_id IS NOT NULL THEN 'answered'
-                WHEN a.current_version <> a.expected_version THEN 'conflict'
+                WHEN a.current_version <> a.expected_version OR a.has_other_key THEN 'conflict'
                 ELSE 'prefix_taken' END,
            a.position,
            CASE WHEN a.position IS NULL THEN a.current_version ELSE a.expected_version + 1 END,
@@ -254,7 +269,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT s.item, s.stored_position AS position, s.is_kept, s.used_request_id,
                s.used_fingerprint, s.used_answer, s.used_stream, s.used_data_key,
-               s.current_version, s.expected_version, s.prefix_holder,
+               s.current_version, s.expected_version, s.prefix_holder, s.has_other_key,
                s.used_request_id IS NOT NULL AND s.stored_position IS NULL AND NOT s.is_kept
                    AS is_answered
     ) AS a;
