@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fuzz campaign audit tamper lock clean
+.PHONY: help run test check bench fuzz properties campaign audit tamper lock clean
 
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 LOCKS := run test fuzz postgres
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## run the service on this machine (PORT, DATABASE_URL, AMQP_URL, CHACHING_DATA_DIR)
 	$(INSTALL) run
@@ -47,6 +47,10 @@ fuzz: ## try broken inputs, then hold the service to its document (FUZZ="--help"
 	$(INSTALL) test
 	$(INSTALL) fuzz
 	@exec $(BIN)/python -m tests.fuzz $(FUZZ)
+
+properties: ## try the properties with new random examples, thousands of each
+	$(INSTALL) test
+	@exec $(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile=wide
 
 audit: ## show the auditor's promises at full length, and what they cost (AUDIT="--help": options)
 	$(INSTALL) test

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.databases import database, database_template, database_url, store
 from tests.servers import Servers
 from tests.support.brokers import bare_prefix, prefix
@@ -20,6 +21,14 @@ __all__ = [
 ]
 
 Answer = TypeVar("Answer")
+
+# how long an example takes proves nothing, and what fails in `make test` fails again; examples that
+# nobody has tried yet are what `make properties` is for
+EVERYDAY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+WIDE = settings(EVERYDAY, max_examples=3_000, derandomize=False, print_blob=True)
+settings.register_profile("everyday", EVERYDAY)
+settings.register_profile("wide", WIDE)
+settings.load_profile("everyday")
 
 SERVERS = pytest.StashKey[Servers]()
 DATABASE_INPUT = "chaching_database_url"
