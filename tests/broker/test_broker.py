@@ -284,3 +284,22 @@ async def test_a_broker_that_lets_a_user_not_in_says_so_without_secrets(amqp_url
         assert str(told.value) == (
             "the broker lets nobody in with this user, password and virtual host"
         )
+
+
+async def test_whoever_must_prove_it_writes_nothing_without_a_proof(
+    amqp_url: str, prefix: str
+) -> None:
+    proofs = 0
+
+    async def prove() -> None:
+        nonlocal proofs
+        proofs += 1
+        if proofs == 3:
+            raise LookupError
+
+    async with publishing(amqp_url, prefix=prefix) as publisher:
+        # the window opens by one with every confirm, so these are several writes
+        with pytest.raises(LookupError):
+            await publisher.publish(LOG_ID, some_messages(100), prove=prove)
+        confirmed = await publisher.confirmed_beyond(Position(1))
+        assert 2 <= confirmed < 10
