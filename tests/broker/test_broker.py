@@ -9,7 +9,14 @@ import msgspec
 import pytest
 from pamqp.commands import Basic
 from tests.broker.test_messages import INSTANT
-from tests.support.brokers import LOG_ID, OTHER_LOG_ID, UNREACHABLE, messages_in
+from tests.support.brokers import (
+    LOG_ID,
+    OTHER_LOG_ID,
+    UNREACHABLE,
+    messages_in,
+    stranger_at,
+    virtual_host_at,
+)
 from tests.support.customers import created, pending
 from tests.support.waiting import eventually
 from tests.support.withholding import wire_to
@@ -18,7 +25,7 @@ from chaching.broker import publisher as publisher_module
 from chaching.broker import topology
 from chaching.broker.connection import connected
 from chaching.broker.consumer import Consumer, consuming
-from chaching.broker.errors import BrokerUnavailable, NotPublished
+from chaching.broker.errors import BrokerUnavailable, EntryRefused, NotPublished
 from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import publishing
 from chaching.broker.topology import names_under
@@ -267,3 +274,32 @@ async def test_history_is_kept_for_those_who_come_later(amqp_url: str, prefix: s
             return await messages_in(connection, names.history) == 40
 
         await eventually(is_kept, "the stream holds all messages")
+
+
+async def test_a_broker_that_lets_a_user_not_in_says_so_without_secrets(amqp_url: str) -> None:
+    for url in (stranger_at(amqp_url), virtual_host_at(amqp_url, "nowhere")):
+        with pytest.raises(EntryRefused) as told:
+            async with connected(url, name="tests"):
+                pass
+        assert str(told.value) == (
+            "the broker lets nobody in with this user, password and virtual host"
+        )
+
+
+async def test_whoever_must_prove_it_writes_nothing_without_a_proof(
+    amqp_url: str, prefix: str
+) -> None:
+    proofs = 0
+
+    async def prove() -> None:
+        nonlocal proofs
+        proofs += 1
+        if proofs == 3:
+            raise LookupError
+
+    async with publishing(amqp_url, prefix=prefix) as publisher:
+        # the window opens by one with every confirm, so these are several writes
+        with pytest.raises(LookupError):
+            await publisher.publish(LOG_ID, some_messages(100), prove=prove)
+        confirmed = await publisher.confirmed_beyond(Position(1))
+        assert 2 <= confirmed < 10

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from tests.support.brokers import UNREACHABLE, messages_in
+from tests.support.brokers import UNREACHABLE, messages_in, stranger_at
 from tests.support.customers import (
     append,
     append_customers,
@@ -29,7 +29,7 @@ from tests.support.withholding import wire_to
 
 from chaching.broker import publisher as publisher_module
 from chaching.broker.connection import connected
-from chaching.broker.errors import BrokerUnavailable, QueueMissing
+from chaching.broker.errors import EntryRefused, QueueMissing
 from chaching.broker.publisher import Publisher
 from chaching.broker.topology import names_under
 from chaching.domain.customer import CustomerDeleted
@@ -268,12 +268,37 @@ async def test_a_queue_that_is_another_connections_own_is_fed_too(
         assert declared_again.declaration_result.message_count == head
 
 
-async def test_a_broker_that_is_away_from_the_beginning_is_said_at_once(
+async def test_a_broker_that_is_away_from_the_beginning_is_waited_for(
+    database: Database, store: EventStore, amqp_url: str, bare_prefix: str
+) -> None:
+    head = await append_customers(store, customers=3, updates=0)
+    async with declared(amqp_url, bare_prefix), wire_to(amqp_url) as (wire, url):
+        wire.cut()
+        replay = Replay(database, KEYRING, url, order(bare_prefix, head))
+        async with running(replay.run()) as work:
+            await is_waiting(replay, "the broker does not answer")
+            assert (replay.position, replay.published) == (0, 0)
+            wire.mend()
+            await asyncio.wait({work}, timeout=LIMIT_S)
+            assert (replay.position, replay.published) == (head, head)
+
+
+async def test_a_broker_that_stays_away_from_the_beginning_is_given_up(
     database: Database, store: EventStore
 ) -> None:
     head = await append_customers(store, customers=3, updates=0)
-    with pytest.raises(BrokerUnavailable):
-        await Replay(database, KEYRING, UNREACHABLE, order("nowhere", head)).run()
+    with pytest.raises(Stopped, match="gave up after 0 s: the broker does not answer"):
+        await Replay(
+            database, KEYRING, UNREACHABLE, order("nowhere", head, give_up_after_s=0.0)
+        ).run()
+
+
+async def test_a_user_whom_the_broker_does_not_let_in_is_said_at_once(
+    database: Database, store: EventStore, amqp_url: str
+) -> None:
+    head = await append_customers(store, customers=3, updates=0)
+    with pytest.raises(EntryRefused, match="lets nobody in"):
+        await Replay(database, KEYRING, stranger_at(amqp_url), order("nowhere", head)).run()
 
 
 async def test_an_event_that_cannot_be_decoded_ends_the_replay_before_it(

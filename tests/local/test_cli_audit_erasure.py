@@ -77,9 +77,11 @@ async def test_a_customer_is_erased_without_a_gateway(store: EventStore) -> None
 
 async def test_nothing_happens_to_who_does_not_confirm(store: EventStore) -> None:
     await append(store, created("cus_1"))
-    result = await ran(*ERASE[:-1], answer="n\n")
-    assert result.exit_code != 0
-    assert len(await whole_log(store)) == 1
+    for answer in ("n\n", ""):
+        result = await ran(*ERASE[:-1], answer=answer)
+        assert result.exit_code != 0
+        assert f" [y/N]: {answer.strip()}\naborted: nothing was changed\n" in result.stderr
+        assert len(await whole_log(store)) == 1
     assert (await ran(*ERASE[:-1], answer="y\n")).stdout == "cus_1 is erased\n"
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.brokers import messages_in
+from tests.support.brokers import UNREACHABLE, messages_in, stranger_at
 from tests.support.commands import command, ended
 from tests.support.customers import append_customers, whole_log
 from tests.support.keyrings import MASTER_KEY
 from tests.support.newcomers import declared, position_of, read
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 from chaching.broker.connection import connected
 from chaching.cli.main import main
@@ -199,6 +199,53 @@ async def test_a_terminal_shows_a_bar_from_which_one_goes_on_after_a_kill(
     assert bar.count("#") == int(len(bar) * int(position) / head)
     there = await positions_in(amqp_url, small_queue)
     assert set(range(1, int(position) + 1)) <= set(there)
+
+
+@pytest.mark.usefixtures("head")
+async def test_a_broker_that_stays_away_is_given_up_with_the_command_that_goes_on(
+    settings: Mapping[str, str],
+) -> None:
+    away = {**settings, "AMQP_URL": UNREACHABLE}
+    arguments = ("--queue", "billing", "--from", "3", "--give-up-after-s", "0", *JSON)
+    told, said = await run(*arguments, settings=away, code=1)
+    assert (told["position"], told["published"], told["complete"]) == (2, 0, False)
+    assert said == (
+        f"chaching: gave up after 0 s: the broker does not answer; go on with\n{told['resume']}\n"
+    )
+    assert shlex.split(told["resume"])[1:] == [
+        *("replay", "--queue", "billing", "--from", "3", "--to", "105"),
+        *("--give-up-after-s", "0"),
+    ]
+
+
+@pytest.mark.usefixtures("head")
+async def test_a_signal_while_the_broker_is_away_ends_it_with_the_command(
+    settings: Mapping[str, str],
+) -> None:
+    away = {**settings, "AMQP_URL": UNREACHABLE}
+    arguments = ("replay", "--queue", "billing", "--from", "1")
+    async with command(*arguments, settings=away) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(LIMIT_S):
+            line = (await process.stderr.readline()).decode()
+        process.send_signal(signal.SIGTERM)
+        code, _, said = await ended(process)
+    assert "waiting: the broker does not answer" in line
+    assert code == 128 + signal.SIGTERM
+    assert said.splitlines()[-1].endswith("replay --queue billing --from 1 --to 105")
+
+
+async def test_a_user_whom_the_broker_does_not_let_in_is_refused_at_once(
+    settings: Mapping[str, str], queue: str, head: int
+) -> None:
+    assert head
+    refused = {**settings, "AMQP_URL": stranger_at(settings["AMQP_URL"])}
+    arguments = ("replay", "--queue", queue, "--from", "1")
+    async with command(*arguments, settings=refused) as process:
+        assert await ended(process) == (
+            *(1, ""),
+            "chaching: the broker lets nobody in with this user, password and virtual host\n",
+        )
 
 
 @pytest.mark.parametrize(

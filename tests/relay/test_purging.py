@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
-from tests.broker.test_broker import some_messages
+from tests.broker.test_broker import created_message, some_messages
 from tests.support.brokers import assert_every_event_in_order, history_up_to, subscribed
 from tests.support.comparing import LET_CHANGE, damage
 from tests.support.customers import append, append_customers, checkpoint, created, updated
@@ -18,21 +18,24 @@ from tests.support.waiting import eventually
 
 from chaching.broker import topology
 from chaching.broker.errors import BrokerUnavailable, QueueRefuses
-from chaching.broker.publisher import Publisher, feeding
+from chaching.broker.publisher import Prove, Publisher, feeding, publishing
 from chaching.domain.customer import EraseCustomer
 from chaching.domain.ids import CustomerId
 from chaching.domain.values import Details
-from chaching.envelope import LogId, Position
+from chaching.envelope import LogId, Position, RecordedEvent
 from chaching.eventstore.database import Database
+from chaching.eventstore.errors import Fenced
+from chaching.eventstore.lease import Lease
 from chaching.eventstore.store import EventStore
 from chaching_api import purging
 from chaching_api.purging import Purges
-from chaching_api.relay import LEASE_NAME, Relay
+from chaching_api.relay import LEASE_NAME, Leadership, Relay
 
 CANARY = "canary"
 BREAK_THIRD = "UPDATE event_store.events SET payload = '{}' WHERE position = 3"
 TAKE_OUT = "DELETE FROM event_store.events WHERE position BETWEEN 3 AND 10"
 AN_HOUR_S = 3_600.0
+MARK = Position(999)
 
 
 def erasure(customer_id: str) -> EraseCustomer:
@@ -128,13 +131,13 @@ async def test_a_purge_that_was_cut_off_while_the_stream_was_filled_is_done_agai
     refill, cut = Purges._refill, list[Position]()
 
     async def cut_off_once(
-        self: Purges, publisher: Publisher, log_id: LogId, published: Position
+        self: Purges, publisher: Publisher, log_id: LogId, published: Position, prove: Prove
     ) -> None:
         if not cut:
             cut.append(published)
-            await refill(self, publisher, log_id, Position(published // 2))
+            await refill(self, publisher, log_id, Position(published // 2), prove)
             raise BrokerUnavailable("cut off half way")
-        await refill(self, publisher, log_id, published)
+        await refill(self, publisher, log_id, published, prove)
 
     monkeypatch.setattr(Purges, "_refill", cut_off_once)
     monkeypatch.setattr(purging, "READ_MAX_EVENTS", 3)
@@ -255,12 +258,12 @@ async def test_a_purge_whose_messages_the_broker_refuses_is_done_again(
     refill, refused = Purges._refill, list[Position]()
 
     async def refused_once(
-        self: Purges, publisher: Publisher, log_id: LogId, published: Position
+        self: Purges, publisher: Publisher, log_id: LogId, published: Position, prove: Prove
     ) -> None:
         if not refused:
             refused.append(published)
             publisher.failed("the broker answered Basic.Nack", QueueRefuses)
-        await refill(self, publisher, log_id, published)
+        await refill(self, publisher, log_id, published, prove)
 
     monkeypatch.setattr(Purges, "_refill", refused_once)
     relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=0)
@@ -299,3 +302,49 @@ async def test_a_purge_whose_last_messages_the_broker_refuses_is_done_again(
         later = (await append(store, created("cus_later"))).position
         await relayed(database, later)
     assert refused == [prefix]
+
+
+async def test_a_leader_that_was_stopped_while_it_filled_the_stream_fills_and_notes_no_more(
+    database: Database,
+    store: EventStore,
+    database_url: str,
+    amqp_url: str,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relay = Relay(database_url, amqp_url, KEYRING, prefix=prefix, purge_after_s=AN_HOUR_S)
+    async with running(relay.run()):
+        await planted(store)
+        await relayed(database, (await append(store, erasure("cus_1"))).position)
+    stopped = Lease(database, LEASE_NAME, "stopped", silence_max_s=0.0)
+    held = await stopped.acquire()
+    assert held is not None
+    read, reads = Purges._read, list[Position]()
+
+    async def stopped_at_the_third(
+        self: Purges, after: Position, up_to: Position
+    ) -> list[RecordedEvent]:
+        reads.append(after)
+        if len(reads) == 3:
+            assert await Lease(database, LEASE_NAME, "next", silence_max_s=0.0).acquire()
+            leadership._proved_at -= 60
+        return await read(self, after, up_to)
+
+    monkeypatch.setattr(Purges, "_read", stopped_at_the_third)
+    monkeypatch.setattr(purging, "READ_MAX_EVENTS", 3)
+    purges = Purges(database, store, amqp_url, prefix, 0)
+    history = topology.names_under(prefix).history
+    async with publishing(amqp_url, prefix=prefix) as publisher:
+        leadership = Leadership(database, store, stopped, held, publisher, purges)
+        with pytest.raises(ExceptionGroup) as raised:
+            await leadership._purge(await store.log_id())
+    assert raised.group_contains(Fenced)
+    async with publishing(amqp_url, prefix=prefix, exchange=history) as publisher:
+        await publisher.publish(await store.log_id(), [created_message(MARK)])
+        found = await history_up_to(amqp_url, prefix, MARK)
+    written = [position for position, _ in found if position != MARK]
+    assert written[:3] == [1, 2, 3]
+    assert written == list(range(1, len(written) + 1))
+    assert len(written) <= 6
+    [row] = await database.fetch("SELECT position FROM event_store.broker_purge")
+    assert row["position"] == 0

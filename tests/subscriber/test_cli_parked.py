@@ -147,6 +147,11 @@ def test_discarding_needs_a_yes(queues: QueueNames) -> None:
     result = CliRunner().invoke(cli.chaching, ["parked", "discard", *where], input="n\n")
     assert result.exit_code != 0
     assert f"discard 1 event of {queues.own} for good?" in result.stderr
+    for lost in ([], ["--lost"]):
+        unanswered = ["parked", "discard", *where, *lost]
+        ended = CliRunner().invoke(cli.chaching, unanswered, input="")
+        assert ended.exit_code != 0
+        assert " [y/N]: \naborted: nothing was changed\n" in ended.stderr
     assert parked(queues) == ALL
     run("parked", "discard", *where, answer="y\n")
     assert parked(queues) == sorted([FIRST.position, SECOND.position])
@@ -191,11 +196,19 @@ async def test_the_order_to_discard_what_is_lost_names_the_event_and_its_log(
     [
         (["list", "--queue", "nobody"], "there is no queue nobody.parked"),
         (["list", "--queue", "a b"], "cannot name a subscriber's queue"),
-        (["show", "999", "--queue", "{queue}"], "no such event is parked"),
-        (["replay", "--queue", "{queue}", "--position", "999"], "no such event is parked"),
+        (["show", "999", "--queue", "{queue}"], "no event is parked there at position 999"),
+        (["replay", "--queue", "{queue}", "--position", "999"], "discard --position 999 --lost"),
+        (
+            ["replay", "--queue", "{queue}", "--customer", "cus_x"],
+            "no event of cus_x is parked there; `chaching parked list` shows what is",
+        ),
+        (
+            ["discard", "--queue", "{queue}", "--customer", "cus_x", "--position", "9", "--yes"],
+            "no event of cus_x is parked there at position 9; `chaching parked list`",
+        ),
         (["replay", "--queue", "{queue}", "--position", f"{SECOND.position}"], "waits behind"),
         (["discard", "--queue", "{queue}", "--yes"], "say which"),
-        (["discard", "--queue", "{queue}", "--position", "999", "--yes"], "discard --lost"),
+        (["discard", "--queue", "{queue}", "--position", "999", "--yes"], "--position 999 --lost"),
         (["discard", "--queue", "{queue}", "--lost", "--yes"], "--lost takes --position"),
         (["discard", "--queue", "{queue}", "--lost", "--all", "--position", "9"], "nothing else"),
         (

@@ -13,6 +13,7 @@ import pytest
 from tests.databases import administer
 from tests.support.brokers import LOG_ID
 from tests.support.subscribers import Copy
+from tests.support.waiting import LIMIT_S
 from tests.support.withholding import wire_to
 
 from chaching.domain.ids import AccountId, CustomerId
@@ -20,7 +21,14 @@ from chaching.envelope import Position, StreamKey
 from chaching.eventstore.errors import Fenced, Unavailable
 from chaching.subscriber import Connection, Inbox, InboxRefused, TransactionEnded, TryLater
 from chaching.subscriber.bookmark import Bookmark
-from chaching.subscriber.inbox import HandlerFailed, Held, OpenInbox, ParkedEvent, Step
+from chaching.subscriber.inbox import (
+    HandlerFailed,
+    Held,
+    OpenInbox,
+    ParkedEvent,
+    Postponed,
+    Step,
+)
 
 NAME: Final = "crm"
 SILENCE_S: Final = 0.3
@@ -107,6 +115,34 @@ async def test_a_cancellation_that_nobody_asked_for_is_the_handlers_failure(copy
         assert (await copy.applied(), await copy.position()) == ([], 0)
         await held.commit(step(0, 7), writing(7))
     assert (await copy.applied(), await copy.position()) == ([7], 7)
+
+
+async def test_a_handler_that_knows_why_it_was_cancelled_is_waited_for_and_can_be_stopped(
+    copy: Copy,
+) -> None:
+    waits = asyncio.Event()
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def publish(_connection: Connection) -> None:
+        waits.set()
+        try:
+            await answer
+        except asyncio.CancelledError:
+            # as docs/subscribing.md has it
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise TryLater from None
+
+    async with held_by(copy.url) as held:
+        stopped = asyncio.create_task(held.commit(step(0, 7), publish))
+        await asyncio.wait_for(waits.wait(), LIMIT_S)
+        stopped.cancel()
+        await asyncio.wait({stopped}, timeout=LIMIT_S)
+        assert stopped.cancelled()
+        assert answer.cancelled()
+        with pytest.raises(Postponed, match="TryLater"):
+            await held.commit(step(0, 7), publish)
 
 
 async def test_a_database_that_is_not_there_is_named(copy: Copy) -> None:

@@ -6,10 +6,12 @@ from contextlib import aclosing
 from typing import Final
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 from tests.support.brokers import LOG_ID, OTHER_LOG_ID
 from tests.support.subscribers import publish, without_queue
 from tests.support.told import told_log
-from tests.support.waiting import LIMIT_S
+from tests.support.waiting import LIMIT_S, eventually
 from tests.support.withholding import wire_to
 
 from chaching.broker.errors import NoSuchQueue
@@ -94,16 +96,24 @@ async def test_the_position_outlives_the_queue(amqp_url: str, prefix: str, queue
         assert await positions(events, 80) == list(range(50, 81))
 
 
-async def test_a_second_process_stands_by_and_takes_over(
+async def test_a_second_process_stands_by_and_says_so_and_takes_over(
     amqp_url: str, prefix: str, queue: str
 ) -> None:
+    logged: list[EventDict]
+
+    async def stood_by() -> bool:
+        return "subscriber_stood_by" in {line["event"] for line in logged}
+
     await publish(amqp_url, prefix, TOLD[:60], LOG_ID)
-    async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:
-        assert await positions(events, 20) == list(range(1, 21))
-        second = aiter(Subscription(amqp_url, queue, prefix=prefix))
-        waiting = asyncio.create_task(positions(second, 60))
-        assert await positions(events, 40) == list(range(21, 41))
-        assert not waiting.done()
+    with capture_logs() as logged:
+        async with aclosing(aiter(Subscription(amqp_url, queue, prefix=prefix))) as events:
+            assert await positions(events, 20) == list(range(1, 21))
+            assert not await stood_by()
+            second = aiter(Subscription(amqp_url, queue, prefix=prefix))
+            waiting = asyncio.create_task(positions(second, 60))
+            await eventually(stood_by, "the second one says that it waits")
+            assert await positions(events, 40) == list(range(21, 41))
+            assert not waiting.done()
     assert await waiting == list(range(40, 61))
     await second.aclose()
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.support.brokers import LOG_ID, messages_in
 from tests.support.running import running
 from tests.support.subscribers import (
@@ -156,12 +157,18 @@ async def test_history_that_nobody_has_is_told_and_waited_for(
     async def is_told() -> bool:
         return subscription.status.missing == Missing(Position(1), Position(40))
 
-    async with subscribing(subscription, copy):
-        await eventually(is_told, "the missing positions are named")
-        await publish_to(amqp_url, queue, TOLD[:60], LOG_ID)
-        await copy.reaches(60)
-        assert subscription.status.missing is None
+    with capture_logs() as logged:
+        async with subscribing(subscription, copy):
+            await eventually(is_told, "the missing positions are named")
+            await publish_to(amqp_url, queue, TOLD[:39], LOG_ID)
+            await copy.reaches(39)
+            assert "history_found" not in {line["event"] for line in logged}
+            await publish_to(amqp_url, queue, TOLD[39:60], LOG_ID)
+            await copy.reaches(60)
+            assert subscription.status.missing is None
     await assert_complete(copy, TOLD[:60])
+    [found] = [line for line in logged if line["event"] == "history_found"]
+    assert (found["first"], found["last"], found["log_level"]) == (1, 40, "info")
 
 
 async def test_missing_history_can_come_behind_more_than_may_wait(

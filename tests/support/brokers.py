@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -24,6 +25,17 @@ OTHER_LOG_ID = LogId("6f1c1b1e-0000-4000-8000-000000000002")
 STREAM_PREFETCH = 100
 UNREACHABLE = "amqp://nobody:nothing@127.0.0.1:1/"
 HISTORY_PREFETCH_MESSAGES: Final = 1_000
+
+
+def stranger_at(amqp_url: str) -> str:
+    """Return the URL with a user that the broker does not know."""
+    there = urlsplit(amqp_url)
+    return there._replace(netloc=f"stranger:secret@{there.netloc.rpartition('@')[2]}").geturl()
+
+
+def virtual_host_at(amqp_url: str, name: str) -> str:
+    """Return the URL with another virtual host."""
+    return urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
 
 
 @asynccontextmanager

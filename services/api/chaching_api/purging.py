@@ -16,6 +16,11 @@ waiting.
 
 What a crash does. Before the note everything is done again by the next leader. The stream may then
 hold a message twice; positions tell. Who reads the stream is cut off and finds it filled anew.
+
+Fencing: a leader that was stopped in the midst of it may hold events that were read before a later
+erasure, and the next leader may have purged for that one. So it proves that it leads before it
+deletes, before every write and before the note. What it had written to its connection before it
+stopped may still arrive.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from typing import Final
 
 from chaching.broker import topology
 from chaching.broker.messages import EventMessage, message_of
-from chaching.broker.publisher import Publisher, publishing
+from chaching.broker.publisher import Prove, Publisher, publishing
 from chaching.envelope import START, LogId, Position, RecordedEvent, Undecodable
 from chaching.eventstore.database import Database
 from chaching.eventstore.statements import statement
@@ -71,8 +76,10 @@ class Purges:
         due: bool = row["due"]
         return due
 
-    async def run(self, log_id: LogId, published: Position) -> None:
+    async def run(self, log_id: LogId, published: Position, prove: Prove) -> None:
         """Purge the broker and fill the stream with what was published, all of it confirmed.
+
+        ``prove`` raises when another relay leads, which may have purged since and noted it.
 
         Raises:
             BrokerUnavailable, NotPublished, Unavailable: alone or in a group; it is to be done
@@ -81,17 +88,21 @@ class Purges:
         head = await self._store.head()
         started_s = asyncio.get_running_loop().time()
         logger().info("broker_purge_began", position=head, published=published)
+        await prove()
         dead_letters = await topology.purge(self._amqp_url, self._prefix)
         if dead_letters:
             logger().error("dead_letters_lost", messages=dead_letters)
         history = topology.names_under(self._prefix).history
         async with publishing(self._amqp_url, prefix=self._prefix, exchange=history) as publisher:
-            await self._refill(publisher, log_id, published)
+            await self._refill(publisher, log_id, published, prove)
+        await prove()
         await self._database.execute(_NOTE, head)
         elapsed_s = round(asyncio.get_running_loop().time() - started_s, 3)
         logger().info("broker_purged", position=head, published=published, elapsed_s=elapsed_s)
 
-    async def _refill(self, publisher: Publisher, log_id: LogId, published: Position) -> None:
+    async def _refill(
+        self, publisher: Publisher, log_id: LogId, published: Position, prove: Prove
+    ) -> None:
         clock = asyncio.get_running_loop()
         told_s = clock.time()
         at, newest = max(START, Position(published - REFILL_MAX_EVENTS)), START
@@ -101,7 +112,7 @@ class Purges:
             at = events[-1].position if events else min(Position(at + READ_MAX_EVENTS), published)
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._read(at, published))
-                await publisher.publish(log_id, messages)
+                await publisher.publish(log_id, messages, prove=prove)
             newest = messages[-1].position if messages else newest
             if clock.time() - told_s >= TOLD_EVERY_S:
                 told_s = clock.time()

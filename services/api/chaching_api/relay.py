@@ -18,7 +18,7 @@ next one starts at the checkpoint.
 Between two batches the leader lets the broker forget the erased (see ``purging``).
 
 Fencing: a leader that was paused and replaced cannot move the checkpoint, since its epoch is over.
-It asks whether it still leads before it publishes, when its last proof is older than
+It asks whether it still leads before each write, when its last proof is older than
 ``PROOF_MAX_S``. What it may still send late is a repetition, never a gap.
 
 An event that this code cannot decode is never skipped: the relay publishes what stands before it
@@ -173,11 +173,15 @@ class Leadership:
 
     async def _publish_events(self, log_id: LogId, events: Sequence[RecordedEvent]) -> None:
         messages = await self._decoded(events)
-        if self._now() - self._proved_at > PROOF_MAX_S:
-            await self._lease.renew(self._held)
-            self._proved_at = self._now()
-        await self._publisher.publish(log_id, messages)
+        await self._publisher.publish(log_id, messages, prove=self._prove)
         self._published = messages[-1].position
+
+    async def _prove(self) -> None:
+        """Go on if this leader still leads; raises Fenced when it does not, or Unavailable."""
+        asked_at = self._now()  # a stop while the answer travels makes no proof younger
+        if asked_at - self._proved_at > PROOF_MAX_S:
+            await self._lease.renew(self._held)
+            self._proved_at = asked_at
 
     async def _purge(self, log_id: LogId) -> None:
         """Let the broker forget the erased, with nothing under way."""
@@ -185,7 +189,7 @@ class Leadership:
             await asyncio.sleep(CHECKPOINT_PAUSE_S)
         await self._lease.renew(self._held)
         try:
-            await self._purges.run(log_id, self._published)
+            await self._purges.run(log_id, self._published, self._prove)
         except* NotPublished as refused:
             # the leadership's own publisher did not end, so the other task has nothing to say
             raise BrokerUnavailable(f"the stream is not filled: {leaves(refused)[0]}") from refused
@@ -212,9 +216,10 @@ class Leadership:
             await asyncio.sleep(CHECKPOINT_PAUSE_S)
 
     async def _advance(self, confirmed: Position) -> None:
+        asked_at = self._now()
         await self._lease.advance(self._held, self._checkpoint, confirmed)
         self._checkpoint = confirmed
-        self._proved_at = self._now()
+        self._proved_at = asked_at
 
     @staticmethod
     def _now() -> float:

@@ -5,12 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
-from aiormq.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelNotFoundEntity,
+    ConnectionNotAllowed,
+    DeliveryError,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+    PublishError,
+)
+
+NOBODY_IN: Final = "the broker lets nobody in with this user, password and virtual host"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - says what the broker is
     """The broker cannot be reached, refuses, or does not answer in time."""
+
+
+class EntryRefused(BrokerUnavailable):
+    """The broker lets nobody in with this user, password and virtual host."""
 
 
 class NoSuchQueue(BrokerUnavailable):
@@ -50,6 +65,8 @@ def translated() -> Generator[None]:
     except DeliveryError as error:
         raise QueueRefuses("the queue takes no more: full, or unwell") from error
     except (OSError, TimeoutError, AMQPError) as error:
+        if _is_refused_entry(error):
+            raise EntryRefused(NOBODY_IN) from error
         raise BrokerUnavailable(f"the broker does not answer: {error!r}") from error
     except RuntimeError as error:
         raise BrokerUnavailable(f"the connection is closed: {error}") from error
@@ -58,3 +75,11 @@ def translated() -> Generator[None]:
         if task is not None and task.cancelling():
             raise
         raise BrokerUnavailable("the connection was lost while waiting") from error
+
+
+def _is_refused_entry(error: Exception) -> bool:
+    """Say whether a broker closed a connection that was about to be opened."""
+    if isinstance(error, InvalidFrameError):
+        # aiormq expects nothing but a yes when it asks for a virtual host
+        return "Connection.OpenOk" in str(error) and "Connection.Close" in str(error)
+    return isinstance(error, (ConnectionNotAllowed, ProbableAuthenticationError))

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from aiormq.channel import Channel
@@ -53,6 +53,8 @@ NO_CONFIRM: Final = f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"
 CHANNEL_NUMBER: Final = 2
 DEFAULT_EXCHANGE: Final = ""
 ROUTES_REMEMBERED_MAX: Final = 1_024
+
+Prove: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Confirmations:
@@ -117,8 +119,12 @@ class Publisher:
         """How many messages are confirmed, all of them in order."""
         return self._confirmations.confirmed
 
-    async def publish(self, log_id: LogId, batch: Sequence[EventMessage]) -> None:
+    async def publish(
+        self, log_id: LogId, batch: Sequence[EventMessage], *, prove: Prove | None = None
+    ) -> None:
         """Write messages of a log in the order given, waiting while too many are under way.
+
+        ``prove`` is asked before each write and raises when nothing may be written any more.
 
         Raises:
             NotPublished: this publisher has ended.
@@ -127,6 +133,8 @@ class Publisher:
         while start < len(batch):
             room = await self._wait_for_room()
             end = start + min(room, WRITE_MAX_MESSAGES)
+            if prove is not None:
+                await prove()
             await self._write(log_id, batch[start:end])
             start = end
 

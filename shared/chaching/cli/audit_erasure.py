@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from chaching.cli.options import MODES, checked_account, database_url
-from chaching.cli.output import FORMATS
+from chaching.cli.output import FORMATS, confirm
 from chaching.domain.ids import AccountId, CustomerId, Mode
 from chaching.domain.values import ErasureReason
 from chaching.envelope import StreamKey
@@ -36,7 +36,7 @@ def erase(
 ) -> None:
     """Forget a customer for good; MASTER_KEY must be that of the database."""
     if not yes:
-        click.confirm(f"Erase {customer} of {account} ({mode}) for good?", abort=True, err=True)
+        confirm(f"Erase {customer} of {account} ({mode}) for good?")
     erased = asyncio.run(
         erase_customer(
             database_url(data_dir()),

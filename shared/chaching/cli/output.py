@@ -48,6 +48,22 @@ def say(line: str) -> None:
         return
 
 
+def confirm(question: str) -> None:
+    """Go on after a yes; what else comes, an end of the input too, ends the command with a line.
+
+    Raises:
+        Abort: nobody said yes.
+    """
+    try:
+        is_wanted = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo("", err=True)  # the question's line is open still
+        is_wanted = False
+    if not is_wanted:
+        click.echo("aborted: nothing was changed", err=True)
+        raise click.Abort
+
+
 def progress_bar(share: float) -> str:
     """Answer a bar of which a share from 0 to 1 is full."""
     full = int(share * BAR_CHARACTERS)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from chaching.cli.options import broker_url
-from chaching.cli.output import FORMATS, instant, printable, table
+from chaching.cli.output import FORMATS, confirm, instant, printable, table
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode
 from chaching.envelope import Position
 from chaching.local.places import data_dir
@@ -133,7 +133,7 @@ def discard(
         raise click.UsageError("say which: --position, --customer or --all")
     if not yes and (found := chosen(asyncio.run(parked_events(queue)), position, customer)):
         asked = f"discard {events_of(len(found))} of {queue} for good?"
-        click.confirm(asked, abort=True, err=True)
+        confirm(asked)
     events = asyncio.run(give_back(queue, "discard", position, customer))
     told(events, f"of {queue} will be passed over", form)
 
@@ -142,7 +142,7 @@ def discard_lost(queue: str, position: int, *, yes: bool, form: str) -> None:
     """Tell the subscriber to pass over an event whose message was deleted, after a yes."""
     if not yes:
         asked = f"discard the event at {position} of {queue}, without its message, for good?"
-        click.confirm(asked, abort=True, err=True)
+        confirm(asked)
     asyncio.run(give_up(queue, Position(position)))
     if form == "json":
         click.echo(msgspec.json.encode({"positions": [position]}))
@@ -185,12 +185,17 @@ def chosen(
         for event in events
         if position in {None, event.position} and customer in {None, event.key.id}
     ]
-    if not found and (position is not None or customer is not None):
+    if found or (position is None and customer is None):
+        return found
+    if customer is not None:
+        where = "" if position is None else f" at position {position}"
         raise ParkedRefused(
-            "no such event is parked there; if its message was deleted by hand, "
-            "`chaching parked discard --lost` gives it up"
+            f"no event of {customer} is parked there{where}; `chaching parked list` shows what is"
         )
-    return found
+    raise ParkedRefused(
+        f"no event is parked there at position {position}; if its message was deleted by hand, "
+        f"`chaching parked discard --position {position} --lost` gives it up"
+    )
 
 
 def listed(event: Received) -> ListedEvent:

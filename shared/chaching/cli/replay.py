@@ -16,7 +16,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-from chaching.broker.errors import BrokerUnavailable, QueueMissing
+from chaching.broker.errors import AccessRefused, BrokerUnavailable, EntryRefused, QueueMissing
 from chaching.broker.topology import names_under
 from chaching.cli.options import broker_url, database_url
 from chaching.cli.output import FORMATS, progress_bar
@@ -39,6 +39,8 @@ LINE_EVERY_S: Final = 5.0
 SESSIONS_MAX: Final = 2
 QUEUE_NAME_MAX_BYTES: Final = 255
 WAIT_MAX_S: Final = 30 * 24 * 3600
+# with nothing done, the same command would be refused again
+REFUSALS: Final = (AccessRefused, EntryRefused, QueueMissing)
 
 
 def checked_queue(_context: click.Context, _option: click.Parameter, queue: str) -> str:
@@ -114,10 +116,10 @@ def replay(
         stopped_by = run_command(run.replay)
     except (BrokerUnavailable, QueueMissing, Stopped, Unavailable) as error:
         run.tell(form)
-        raise LocalError(f"{error}{run.hint}") from error
+        raise LocalError(f"{error}{run.hint(error)}") from error
     run.tell(form)
     if stopped_by is not None:
-        click.echo(f"interrupted{run.hint}", err=True)
+        click.echo(f"interrupted{run.hint()}", err=True)
         sys.exit(128 + stopped_by)
 
 
@@ -156,11 +158,12 @@ class _Run:
             self._ended_at = time.monotonic()
             await database.close()
 
-    @property
-    def hint(self) -> str:
-        """The end of a sentence that tells how to go on, empty where nothing was done."""
+    def hint(self, error: Exception | None = None) -> str:
+        """Return the end of a sentence that tells how to go on, empty where that is of no use."""
         replay = self._replay
-        if replay is None or replay.position < replay.order.first:
+        if replay is None:
+            return ""
+        if isinstance(error, REFUSALS) and replay.position < replay.order.first:
             return ""
         going_on = self._going_on(replay)
         return "" if going_on is None else f"; go on with\n{going_on}"

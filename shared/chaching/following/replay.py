@@ -8,9 +8,9 @@ nothing is declared. Confirms come back in a bounded window (see ``broker.publis
 ``position`` is the place up to which all selected events are confirmed by the queue. It is all the
 state there is: whatever goes wrong (a full queue, a broker or a database that is away), the next
 attempt starts behind it after a growing pause, and whoever ends the process goes on from it with a
-new one. So every selected event reaches the queue at least once; what was under way when an attempt
-ended may be there twice. Only a queue that refuses may hold, before the repetition, events that
-stood behind the refused one.
+new one. A broker that is away at the start is waited for as well. So every selected event reaches
+the queue at least once; what was under way when an attempt ended may be there twice. Only a queue
+that refuses may hold, before the repetition, events that stood behind the refused one.
 
 An event that this code cannot decode is never skipped: what stands before it is published and
 confirmed, then the replay ends.
@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from chaching.broker.errors import AccessRefused, BrokerUnavailable, QueueRefuses
+from chaching.broker.errors import AccessRefused, BrokerUnavailable, EntryRefused, QueueRefuses
 from chaching.broker.messages import EventMessage, message_of
 from chaching.broker.publisher import Publisher, feeding
 from chaching.envelope import Position, RecordedEvent, Undecodable
@@ -106,8 +106,8 @@ class Replay:
 
         Raises:
             QueueMissing: the queue is not there, or not any more.
-            BrokerUnavailable: there was no connection to begin with, or no right to publish.
-            Unavailable: the database was away to begin with.
+            AccessRefused: there is no right to publish to the queue.
+            EntryRefused: the broker let nobody in to begin with.
             Stopped: an event cannot be decoded, or something was away for too long.
         """
         clock = asyncio.get_running_loop().time
@@ -121,7 +121,7 @@ class Replay:
                     began = True
                     return await self._attempt(publisher)
             except (BrokerUnavailable, Unavailable) as error:
-                if not began or isinstance(error, AccessRefused):
+                if isinstance(error, AccessRefused if began else (AccessRefused, EntryRefused)):
                     raise
                 if self.position > before:
                     moved_at_s = clock()
@@ -183,6 +183,8 @@ def _decoded(events: Sequence[RecordedEvent]) -> tuple[list[EventMessage], Stopp
 def _reason(error: BrokerUnavailable | Unavailable) -> str:
     if isinstance(error, QueueRefuses):
         return "the queue takes no more"
+    if isinstance(error, EntryRefused):
+        return str(error)
     if isinstance(error, BrokerUnavailable):
         return "the broker does not answer"
     return "the database does not answer"

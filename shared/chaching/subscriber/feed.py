@@ -14,8 +14,9 @@ it reads, what arrives waits in the queue. A pass ends where the own queue goes 
 message that was the stream's newest when the pass began.
 
 What even the stream lacks is told as ``history_missing`` with the command that brings it, and
-looked for again every ``MISSING_EVERY_S``. Meanwhile what lies ahead is held as far as the window
-reaches and given up beyond, so that what is missing can arrive through the own queue behind it.
+looked for again every ``MISSING_EVERY_S``; ``history_found`` says that it came. Meanwhile what lies
+ahead is held as far as the window reaches and given up beyond, so that what is missing can arrive
+through the own queue behind it.
 
 A message is acknowledged when all up to its position is done, or when it was given up, or when it
 repeats one that is held. So what waits leaves room for what it waits for. One of
@@ -114,6 +115,7 @@ class Feed:
         self._look_at = _now() + START_WAIT_S
         self.newest: Position = bookmark.position
         self.missing: Missing | None = None
+        self._not_found: Missing | None = None
 
     async def batch(self, limit_s: float | None = None) -> Batch:
         """Wait for what comes next, at most ``BATCH_MAX_EVENTS``; nothing after ``limit_s``.
@@ -139,6 +141,7 @@ class Feed:
         events = [self._ready.popleft() for _ in range(count)]
         self._time = events[-1].known.time
         self.missing = None
+        self._tell_found()
         self._look_at = _now() + QUIET_MAX_S
         return events
 
@@ -286,7 +289,7 @@ class Feed:
     def _tell_missing(self, missing: Missing) -> None:
         if missing == self.missing:
             return
-        self.missing = missing
+        self.missing = self._not_found = missing
         logger().error(
             "history_missing",
             queue=self._queue,
@@ -294,6 +297,13 @@ class Feed:
             last=missing.last,
             remedy=f"chaching replay --queue {self._queue} --from {missing.first}",
         )
+
+    def _tell_found(self) -> None:
+        """Say once that all of what was missing came."""
+        told = self._not_found
+        if told is not None and self._window.position >= told.last:
+            self._not_found = None
+            logger().info("history_found", queue=self._queue, first=told.first, last=told.last)
 
     @property
     def lag(self) -> int:

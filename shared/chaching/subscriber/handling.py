@@ -8,7 +8,9 @@ notes it, in one step. Later events of the same customer follow it there without
 each customer's events stay in order; all others go on. What cannot be read is parked without a
 second try.
 
-A server that is away is waited for, however long, and no try is counted (see the inbox).
+A server that is away is waited for, however long, and no try is counted (see the inbox). A
+cancellation that nobody asked for counts: it may be a client that lost its connection, or a mistake
+that cancels every time, and nothing tells them apart. A handler that knows raises ``TryLater``.
 
 A process that was killed may have been ended by an event. So after an end that was not clean the
 first batch is handled one by one, each try counted before it is made; an event that ended the

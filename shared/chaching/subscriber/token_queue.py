@@ -11,8 +11,9 @@ Events are acknowledged after the token has moved past them. So what was handled
 comes again after a crash, and nothing is left out: at least once.
 
 Whoever waits in vain for ``ASK_EVERY_S`` sends a token that stands at the beginning, since a queue
-that was just declared has none. Where there is one, a holder takes such a token away as it comes,
-so that any number of them leaves room for the token itself.
+that was just declared has none, and stands by when that does not come back. Where there is one, a
+holder takes such a token away as it comes, so that any number of them leaves room for the token
+itself.
 
 A broker takes back what is not acknowledged for long (30 minutes by default), so the token moves at
 least every ``RENEW_EVERY_S``, on the spot if need be.
@@ -66,9 +67,10 @@ class Token:
             BrokerUnavailable: a connection is lost.
         """
         if not await self._deliveries.wait(ASK_EVERY_S):
-            logger().info("subscriber_stood_by", queue=self._queue)
             await self._send(BEGINNING)
-            await self._deliveries.wait()
+            if not await self._deliveries.wait(ASK_EVERY_S):
+                logger().info("subscriber_stood_by", queue=self._queue)
+                await self._deliveries.wait()
         while await self._deliveries.wait(LINGER_S):  # others are there at once, if there are any
             for tag, found in self._arrived():
                 if self._tag is None or found.position > self.bookmark.position:

@@ -30,6 +30,10 @@ Every change of a customer is published to RabbitMQ as a CloudEvent 1.0 in binar
 carries the customer after the event, so a subscriber keeps its own copy without calling back. \
 Messages come at least once and in order of position.
 
+A client whose connection is lost, as when the broker restarts, connects again after a pause, \
+declares and binds its queue again, and consumes on. Its durable queue kept what came meanwhile, \
+and what was not acknowledged comes again.
+
 This document speaks from the view of the service: it sends, subscribers receive. Generate a \
 subscriber's code with the operations reversed.
 
