@@ -146,12 +146,26 @@ def test_only_what_is_asked_for_is_shown() -> None:
         ("--type *.created --type customer.deleted", [1, 4, 5]),
         ("--customer cus_2", [4]),
         ("--account acct_1 --mode test", [1, 2, 3, 4, 5]),
-        ("--account acct_2", []),
+        ("--account acct_1 --type customer.erased", []),
         ("--mode live", []),
         ("--limit 2", [1, 2]),
         ("--limit 1 --customer cus_2", [4]),
     ):
         assert positions(told(*ALL, *options.split())) == wanted, options
+
+
+@pytest.mark.usefixtures("log")
+def test_who_asks_for_nobody_is_told_so() -> None:
+    for options, said in (
+        ("--customer cus_nope", "the log has no customer cus_nope"),
+        ("--customer cus_1 --mode live", "the log has no customer cus_1 in live mode"),
+        ("--customer cus_1 --account acct_2", "the log has no customer cus_1 of account acct_2"),
+        ("--account acct_2", "the log has no event of account acct_2"),
+        ("--account acct_1 --mode live", "the log has no event of account acct_1 in live mode"),
+    ):
+        result = run(*ALL, *options.split())
+        assert (result.exit_code, result.stdout) == (0, ""), options
+        assert result.stderr == f"chaching: {said}\n"
 
 
 @pytest.mark.usefixtures("log")
