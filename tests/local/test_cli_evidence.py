@@ -181,6 +181,11 @@ def test_an_export_says_how_many_events_it_has(
     assert (none.exit_code, none.stderr) == (0, "0 events of acct_1 written\n")
 
 
+def test_the_help_of_an_export_says_that_personal_values_are_encrypted() -> None:
+    said = " ".join(told("export", "--help").split())
+    assert "as they are stored, so personal values are encrypted" in said
+
+
 def test_an_export_of_nobody_is_refused_and_leaves_the_file_alone(
     audited: Audited,
     tmp_path: Path,
