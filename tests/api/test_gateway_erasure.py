@@ -9,8 +9,10 @@ from http import HTTPMethod
 import msgspec
 import pytest
 from tests.api.auditing import as_of, auditor_of, diff, entries
+from tests.api.listing import listed
 from tests.api.searching import LAG, found, ids, search
 from tests.support.gateways import ACCOUNT, CUSTOMERS, Answer, Client, gateway_on, store_key
+from tests.support.openapi import undocumented
 from tests.support.read_model import assert_read_model_is_the_fold
 from tests.support.searchable import Projector, assert_entries_are_of_the_rows, projecting
 
@@ -21,7 +23,7 @@ from chaching.envelope import RecordedEvent, StreamKey, decode_event, decode_met
 from chaching.eventstore.database import Database
 from chaching.eventstore.erasing import NOT_ERASABLE
 from chaching.eventstore.store import EventStore
-from chaching_api.reads import lists
+from chaching_api.reads import lists, past_lists
 from chaching_api.reads import search as searches
 
 ID = "cus_1"
@@ -143,6 +145,48 @@ async def test_looking_back_at_an_erased_customer_shows_what_happened_without_va
     other = (await eraser.create("name=June")).json["id"]
     assert "Chaching-Erased" not in (await as_of(auditor, other, "version:1")).headers
     assert "erased" not in (await diff(auditor, other, "from=version:0")).json
+
+
+async def test_a_list_of_the_past_names_who_was_erased_since(
+    eraser: Client, database_url: str
+) -> None:
+    for name in ("cus_a", "cus_b", "cus_c", "cus_d"):
+        await eraser.create(f"id={name}&name=Jane")
+    await eraser.delete("cus_d")
+    for name in ("cus_a", "cus_c", "cus_d"):
+        assert (await erase(eraser, name)).status == 200
+    auditor = await auditor_of(eraser, database_url)
+    for query, erased in (
+        ("as_of=position:4", "cus_d,cus_c,cus_a"),
+        ("as_of=position:5", "cus_c,cus_a"),
+        ("as_of=position:4&ending_before=cus_b&limit=1", "cus_c"),
+        ("as_of=position:4&starting_after=cus_c&limit=1", None),
+        ("as_of=position:8", None),
+    ):
+        told = await listed(auditor, query)
+        assert told.headers.get("Chaching-Erased") == erased, query
+        assert undocumented("GET", CUSTOMERS, told) == []
+
+
+async def test_a_list_of_the_past_ends_before_the_erased_are_too_many_to_name(
+    eraser: Client, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_lists, "ERASED_NAMED_MAX_CHARACTERS", len("cus_a,cus_b,"))
+    for name in ("cus_a", "cus_b", "cus_c", "cus_d"):
+        await eraser.create(f"id={name}&name=Jane")
+    for name in ("cus_a", "cus_b", "cus_d"):
+        assert (await erase(eraser, name)).status == 200
+    auditor = await auditor_of(eraser, database_url)
+    first = await listed(auditor, "as_of=position:4")
+    assert [customer["id"] for customer in first.json["data"]] == ["cus_d", "cus_c", "cus_b"]
+    assert (first.headers["Chaching-Erased"], first.json["has_more"]) == ("cus_d,cus_b", True)
+    rest = await listed(auditor, "as_of=position:4&starting_after=cus_b")
+    assert [customer["id"] for customer in rest.json["data"]] == ["cus_a"]
+    assert (rest.headers["Chaching-Erased"], rest.json["has_more"]) == ("cus_a", False)
+    monkeypatch.setattr(past_lists, "ERASED_NAMED_MAX_CHARACTERS", len("cus_b,"))
+    before = await listed(auditor, "as_of=position:4&ending_before=cus_a")
+    assert [customer["id"] for customer in before.json["data"]] == ["cus_c", "cus_b"]
+    assert (before.headers["Chaching-Erased"], before.json["has_more"]) == ("cus_b", True)
 
 
 async def test_the_history_shows_both_reasons_of_an_erasure(

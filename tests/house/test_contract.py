@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 from tests.house import rules
+
+from chaching.domain.values import ErasureReason
 
 ROOT: Final = Path(__file__).parents[2]
 NAMED: Final = re.compile(r"`((?:\w+/)*\w+\.py)(?:::(\w+))?`")
@@ -33,6 +35,13 @@ def test_every_test_that_is_named_exists(document: str) -> None:
     text = (ROOT / "docs" / document).read_text()
     assert faults(text) == []
     assert len(NAMED.findall(text)) >= REFERENCES_MIN[document]
+
+
+def test_the_document_of_forgetting_names_every_reason_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "forgetting.md").read_text()
+    [said] = [part for part in text.split("\n\n") if part.startswith("**The reason of")]
+    codes = re.findall(r"`([a-z]+(?:_[a-z]+)*)`", said)
+    assert sorted(codes) == sorted([*get_args(ErasureReason), "reason"])
 
 
 def test_a_test_that_is_not_there_is_found_out() -> None:

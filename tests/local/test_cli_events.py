@@ -20,6 +20,7 @@ from tests.support.customers import (
     append_customers,
     created,
     deleted,
+    erased,
     key_of,
     pending,
     updated,
@@ -29,9 +30,10 @@ from tests.support.keyrings import MASTER_KEY
 
 from chaching.broker.messages import encode, message_of
 from chaching.cli.main import chaching, main
-from chaching.domain.customer import CustomerDeleted
+from chaching.domain.customer import CustomerDeleted, decide
+from chaching.domain.ids import RequestId
 from chaching.domain.values import AddressChange, Details
-from chaching.envelope import RecordedEvent
+from chaching.envelope import Metadata, RecordedEvent
 from chaching.eventstore.store import EventStore
 
 ALL = ("events", "tail", "--no-follow", "--since", "position:1")
@@ -115,6 +117,49 @@ def test_a_line_tells_what_happened_to_whom_and_who_asked(log: list[RecordedEven
     assert re.fullmatch(r"\S+ +5  customer.deleted  cus_1  acct_1/test  - req_1", death)
 
 
+@pytest.fixture
+async def forgotten(log: list[RecordedEvent], store: EventStore) -> list[RecordedEvent]:  # noqa: ARG001 - sets up
+    """The first of the two customers was erased."""
+    await append(store, erased("cus_1"))
+    return await whole_log(store)
+
+
+def test_who_was_forgotten_is_told_so_and_not_as_blank(forgotten: list[RecordedEvent]) -> None:
+    _, change, removal, other, *_ = told(*ALL)
+    for leaf in ("address: (forgotten)", "metadata: (forgotten)", "balance: 0 → -500"):
+        assert leaf in change
+    assert "description: (forgotten)" in removal
+    assert "null" not in change + removal
+    assert "(forgotten)" not in other
+    lines = [msgspec.json.decode(line) for line in told(*ALL, "--format", "json")]
+    assert [line.get("erased") for line in lines] == [True, True, True, None, True, True]
+    assert len(lines) == len(forgotten)
+
+
+EVIL_REASON = f"ticket 4711 {ESCAPE}[2J{'x' * 200}"
+
+
+@pytest.fixture
+async def reasoned_log(reached: None, store: EventStore) -> None:  # noqa: ARG001 - sets up
+    event = decide(created("cus_1"), None)
+    assert event is not None
+    plain = pending(event, None)
+    given = Metadata(request_id=RequestId("req_1"), idempotency_key="once", reason=EVIL_REASON)
+    await store.append(msgspec.structs.replace(plain, metadata=msgspec.json.encode(given).decode()))
+    await append(store, created("cus_2"))
+
+
+@pytest.mark.usefixtures("reasoned_log")
+def test_the_reason_and_the_idempotency_key_of_a_command_are_told() -> None:
+    with_reason, without = told(*ALL)
+    assert re.search(r"  - req_1  because: ticket 4711 \S+\[2Jx+…$", with_reason)
+    assert with_reason.isprintable()
+    assert "because" not in without
+    first, second = (msgspec.json.decode(line) for line in told(*ALL, "--format", "json"))
+    assert (first["reason"], first["idempotency_key"]) == (EVIL_REASON, "once")
+    assert (second["reason"], second["idempotency_key"]) == (None, None)
+
+
 def test_no_value_can_move_the_cursor(log: list[RecordedEvent]) -> None:
     lines = told(*ALL)
     assert len(lines) == len(log)
@@ -129,10 +174,8 @@ def test_a_line_of_json_says_what_the_message_says(log: list[RecordedEvent]) -> 
         shown: dict[str, Any] = msgspec.json.decode(line)
         wire = encode(message_of(event), shown["source"].removeprefix("urn:uuid:"))
         assert shown.pop("data") == msgspec.json.decode(wire.body)
-        assert (shown.pop("request_id"), shown.pop("key_id"), shown.pop("actor")) == (
-            *("req_1", None),
-            None,
-        )
+        asked = ("request_id", "key_id", "actor", "reason", "idempotency_key")
+        assert [shown.pop(name) for name in asked] == ["req_1", None, None, None, None]
         assert shown == {
             name.removeprefix("cloudEvents:"): value for name, value in wire.headers.items()
         }
@@ -146,12 +189,26 @@ def test_only_what_is_asked_for_is_shown() -> None:
         ("--type *.created --type customer.deleted", [1, 4, 5]),
         ("--customer cus_2", [4]),
         ("--account acct_1 --mode test", [1, 2, 3, 4, 5]),
-        ("--account acct_2", []),
+        ("--account acct_1 --type customer.erased", []),
         ("--mode live", []),
         ("--limit 2", [1, 2]),
         ("--limit 1 --customer cus_2", [4]),
     ):
         assert positions(told(*ALL, *options.split())) == wanted, options
+
+
+@pytest.mark.usefixtures("log")
+def test_who_asks_for_nobody_is_told_so() -> None:
+    for options, said in (
+        ("--customer cus_nope", "the log has no customer cus_nope"),
+        ("--customer cus_1 --mode live", "the log has no customer cus_1 in live mode"),
+        ("--customer cus_1 --account acct_2", "the log has no customer cus_1 of account acct_2"),
+        ("--account acct_2", "the log has no event of account acct_2"),
+        ("--account acct_1 --mode live", "the log has no event of account acct_1 in live mode"),
+    ):
+        result = run(*ALL, *options.split())
+        assert (result.exit_code, result.stdout) == (0, ""), options
+        assert result.stderr == f"chaching: {said}\n"
 
 
 @pytest.mark.usefixtures("log")

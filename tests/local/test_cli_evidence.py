@@ -14,7 +14,7 @@ from tests.support.auditors import SEED
 
 from chaching.cli import main as cli
 from chaching.cli.progress import Bar
-from chaching.eventstore.database import Database
+from chaching.eventstore.database import Database, Row
 from chaching.local.signing import KEY_FILE
 
 STEPS = (20, 40)
@@ -62,7 +62,7 @@ def run(*arguments: str) -> Result:
 def told(*arguments: str) -> str:
     result = run(*arguments)
     assert result.exit_code == 0, result.output
-    assert result.stderr == ""
+    assert result.stderr == "" or arguments[0] == "export"
     return result.stdout
 
 
@@ -162,6 +162,48 @@ def test_an_export_goes_to_a_private_file_or_to_stdout_and_is_sound(
     assert (header["mode"], header["from"], header["to"]) == ("live", 5, 50)
 
 
+def test_an_export_says_how_many_events_it_has(
+    audited: Audited, tmp_path: Path, database_url: str
+) -> None:
+    assert audited.events
+    of_account = "SELECT count(*) FROM event_store.events WHERE account = 'acct_1'"
+    [[there]] = asyncio.run(_rows(database_url, of_account))
+    whole = run("export", "--account", "acct_1")
+    assert whole.stderr == f"{there} events of acct_1 written\n"
+    assert whole.stdout.count("\n") == there + 2
+    [[first]] = asyncio.run(
+        _rows(database_url, "SELECT min(position) FROM event_store.events WHERE account = 'acct_1'")
+    )
+    file = tmp_path / "one.jsonl"
+    part = [f"--from=position:{first}", f"--to=position:{first}", f"--output={file}"]
+    assert run("export", "--account", "acct_1", *part).stderr == "1 event of acct_1 written\n"
+    none = run("export", "--account", "acct_1", "--from=1970-01-01", "--to=1970-01-02")
+    assert (none.exit_code, none.stderr) == (0, "0 events of acct_1 written\n")
+
+
+def test_the_help_of_an_export_says_that_personal_values_are_encrypted() -> None:
+    said = " ".join(told("export", "--help").split())
+    assert "as they are stored, so personal values are encrypted" in said
+
+
+def test_an_export_of_nobody_is_refused_and_leaves_the_file_alone(
+    audited: Audited,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert audited.events
+    file = tmp_path / "kept.jsonl"
+    file.write_text("kept")
+    for asked, says in (
+        (["acct_nope"], "chaching: the log has no event of account acct_nope\n"),
+        (["acct_1", "--to", "position:999"], "chaching: position 999 is under no signed"),
+    ):
+        said = refused(["export", "--account", *asked, "--output", str(file)], monkeypatch, capsys)
+        assert said.startswith(says)
+        assert file.read_text() == "kept"
+
+
 def exported(*part: str) -> tuple[int, int]:
     """Return from where to where an export reaches."""
     header = json.loads(told("export", "--account", "acct_1", *part).splitlines()[0])
@@ -183,14 +225,20 @@ def test_an_export_begins_and_ends_with_what_a_point_names(
 
 
 async def _instants(database_url: str, *positions: int) -> list[str]:
-    database = Database(database_url, name="tests", sessions_max=1)
-    await database.open()
-    rows = await database.fetch(
+    rows = await _rows(
+        database_url,
         "SELECT recorded_at FROM event_store.events WHERE position = ANY ($1) ORDER BY position",
         positions,
     )
-    await database.close()
     return [row[0].isoformat() for row in rows]
+
+
+async def _rows(database_url: str, sql: str, *arguments: object) -> list[Row]:
+    database = Database(database_url, name="tests", sessions_max=1)
+    await database.open()
+    rows = await database.fetch(sql, *arguments)
+    await database.close()
+    return rows
 
 
 def test_an_export_that_was_changed_is_refused(audited: Audited, tmp_path: Path) -> None:

@@ -138,6 +138,20 @@ async def test_all_of_one_customer_is_chosen(
     assert (told["published"], told["complete"], told["resume"]) == (0, True, None)
 
 
+async def test_who_asks_for_nobody_is_told_so(
+    settings: Mapping[str, str], queue: str, head: int
+) -> None:
+    for options, said in (
+        (("--customer", "cus_nope"), "the log has no customer cus_nope"),
+        (("--account", "foo"), "the log has no event of account foo"),
+        (("--account", "acct_1", "--type", "customer.erased"), None),
+    ):
+        asked = ("--queue", queue, "--from", "1", *options, *JSON)
+        told, note = await run(*asked, settings=settings)
+        assert (told["published"], told["position"], told["complete"]) == (0, head, True)
+        assert note == ("" if said is None else f"chaching: {said}\n")
+
+
 async def test_points_are_taken_as_elsewhere(
     settings: Mapping[str, str], queue: str, head: int
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from chaching_api.bodies import Tree
+from chaching_api.errors import Malformed
 from chaching_api.parameter_tables import Table, read
 from chaching_api.parameter_types import Integer, Required
 
@@ -38,7 +39,11 @@ def read_consistency(tree: Tree) -> ConsistencyInput:
 def check_sizes(wanted: ConsistencyInput, *, largest: int) -> None:
     """Refuse sizes that no two trees have had in this order with Malformed."""
     Integer(minimum=0, maximum=largest).read(f"{wanted.end}", "to")
-    Integer(minimum=0, maximum=wanted.end).read(f"{wanted.start}", "from")
+    if wanted.start > wanted.end:
+        raise Malformed(
+            f"Invalid from: {wanted.start}; it must not be after to, which is {wanted.end}",
+            param="from",
+        )
 
 
 CHECKPOINT: Final[Table] = {}

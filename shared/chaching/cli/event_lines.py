@@ -1,8 +1,8 @@
 """One event as one line: JSON with all that its message says, or text for a person.
 
 A line of text has the time, position, type, customer, account and mode, what changed (old → new for
-each leaf), who asked (the key's id) and in which request. Values are shortened, and whatever could
-move a terminal's cursor is spelled out.
+each leaf), who asked (the key's id), in which request and why. Values are shortened, and whatever
+could move a terminal's cursor is spelled out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +33,8 @@ from chaching.public_event import PUBLIC_TYPES
 
 VALUE_CHARACTERS_MAX: Final = 40
 NAME_CHARACTERS_MAX: Final = 60
+REASON_CHARACTERS_MAX: Final = 80
+FORGOTTEN: Final = "(forgotten)"
 CHANGES_SHOWN_MAX_LEAVES: Final = 8
 TYPE_CHARACTERS: Final = 16
 POSITION_CHARACTERS: Final = 7
@@ -57,7 +59,7 @@ def json_line(recorded: RecordedEvent, log_id: LogId) -> str:
     """Return what the event's message says, and who asked in which request, as one JSON object.
 
     The facts of the headers stand at the top, the body in ``data``. An event that this code cannot
-    read has ``error`` instead of ``data``.
+    read has ``error`` instead of ``data``; one of a customer who was erased by now, ``erased``.
     """
     metadata = _metadata_of(recorded)
     try:
@@ -81,7 +83,11 @@ def json_line(recorded: RecordedEvent, log_id: LogId) -> str:
         "request_id": metadata and metadata.request_id,
         "key_id": metadata and metadata.key_id,
         "actor": metadata and metadata.actor,
+        "idempotency_key": metadata and metadata.idempotency_key,
+        "reason": metadata and metadata.reason,
     }
+    if recorded.erased:
+        told["erased"] = True
     return _encode(told).decode()
 
 
@@ -103,6 +109,7 @@ def text_line(recorded: RecordedEvent, *, colour: bool) -> str:
         (f"{recorded.key.account}/{mode_of(livemode=recorded.key.livemode)}", PLAIN),
         (changes, PLAIN),
         (who, DIM),
+        (_because(metadata), DIM),
     )
     said = ((visible(text), style) for text, style in parts if text)
     return "  ".join(style(text) if colour else text for text, style in said)
@@ -119,6 +126,12 @@ def _asked(metadata: Metadata) -> str:
     return f"{metadata.key_id or metadata.actor or '-'} {metadata.request_id}"
 
 
+def _because(metadata: Metadata | None) -> str:
+    if metadata is None or metadata.reason is None:
+        return ""
+    return f"because: {shortened(metadata.reason, REASON_CHARACTERS_MAX)}"
+
+
 def _type_of(recorded: RecordedEvent) -> str:
     return PUBLIC_TYPES.get(recorded.type, recorded.type)
 
@@ -129,8 +142,13 @@ def _changes(recorded: RecordedEvent) -> str:
             given = (_plain(event.personal), _plain(event.commercial))
             return _listed([leaf for values in given for leaf in _given_leaves(values)])
         case CustomerUpdated() as event:
-            deltas = (event.personal, event.commercial)
-            return _listed([leaf for d in deltas for leaf in _leaves(d.changes, d.previous)])
+            personal, commercial = (
+                _leaves(delta.changes, delta.previous)
+                for delta in (event.personal, event.commercial)
+            )
+            if recorded.erased:
+                personal = ((name, FORGOTTEN) for name in event.personal.changes)
+            return _listed([*personal, *commercial])
         case CustomerDeleted():
             return ""
         case CustomerErased() as event:

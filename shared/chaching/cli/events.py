@@ -12,10 +12,10 @@ from chaching.cli.event_lines import json_line, text_line
 from chaching.cli.options import database_url
 from chaching.cli.output import COLOURS, FORMATS, is_read, stop_printing, wants_colour
 from chaching.cli.points import Points, first_of
-from chaching.cli.selecting import Wanted, selecting
+from chaching.cli.selecting import Wanted, nobody_meant, selecting
 from chaching.envelope import LogId, Position, RecordedEvent
 from chaching.eventstore.database import Database
-from chaching.eventstore.selection import Selection, expect_readable
+from chaching.eventstore.selection import expect_readable
 from chaching.eventstore.store import EventStore
 from chaching.following.tail import Tail
 from chaching.local.master_key import keyring as keyring_of
@@ -56,7 +56,7 @@ def tail(
     if no_follow and since is None:
         raise click.UsageError("--no-follow needs --since")
     view = _View(
-        selection=wanted.selection,
+        wanted=wanted,
         since=since,
         limit=limit,
         follows=not no_follow,
@@ -75,7 +75,7 @@ def tail(
 class _View(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be seen, and how."""
 
-    selection: Selection
+    wanted: Wanted
     since: LogMoment | None
     limit: int | None
     follows: bool
@@ -90,17 +90,28 @@ async def _watch(url: str, view: _View) -> None:
         await expect_readable(database)
         keyring = keyring_of(data_dir()).lenient()
         store = EventStore(database, keyring)
+        log_id, shown = await store.log_id(), 0
+
+        def show(events: Sequence[RecordedEvent]) -> None:
+            nonlocal shown
+            shown += len(events)
+            _print(view, log_id, events)
+
         reader = Tail(
             database,
             keyring,
-            view.selection,
+            view.wanted.selection,
             await _place_before(database, store, view.since),
-            show=partial(_print, view, await store.log_id()),
+            show=show,
             note=_note,
             is_wanted=is_read,
             limit=view.limit,
         )
         await (reader.follow() if view.follows else reader.show_present())
+        if not shown and not view.follows:
+            nobody = await nobody_meant(database, keyring, view.wanted)
+            if nobody is not None:
+                _note(nobody)
     finally:
         await database.close()
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -31,6 +33,7 @@ from chaching.cli.progress import showing
 from chaching.cli.public_keys import checked_public_keys
 from chaching.cli.verify_export import verify_export
 from chaching.domain.ids import Mode
+from chaching.eventstore.selection import has_account
 from chaching.eventstore.statements import statement
 from chaching.local.errors import LocalError
 from chaching.local.places import PRIVATE_FILE_MODE, data_dir
@@ -40,6 +43,7 @@ from chaching.moments import LogMoment
 _LOG_ID: Final = statement("chaching.eventstore", "log_id")
 EVIDENCE_FAILURES: Final = (AuditRefused, NotANote, TreeBroken)
 POINTS: Final = Points(bare="seconds")
+EVENTS: Final = ("events", "event")
 NO_KEY: Final = f"no signing key is known here: set {SETTING}, or run next to `make run`"
 
 
@@ -155,16 +159,17 @@ def export_command(
     last: LogMoment | None,
     output: Path | None,
 ) -> None:
-    """Write an account's events as JSON Lines, each with the proof that it is in the signed log."""
+    """Write an account's events as JSON Lines, each with the proof that it is in the signed log.
+
+    They are as they are stored, so personal values are encrypted: `chaching audit replay` reads
+    them. How many events were written is said on stderr.
+    """
     asked = _Asked(account=account, mode=mode, first=first, last=last)
     url = database_url(data_dir())
     with showing("positions") as progress:
-        if output is None:
-            asyncio.run(_write_export(url, asked, sys.stdout.buffer, progress))
-            return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(os.open(output, flags, PRIVATE_FILE_MODE), "wb") as file:
-            asyncio.run(_write_export(url, asked, file, progress))
+        written = asyncio.run(_write_export(url, asked, output, progress))
+    within = "" if mode is None else f" in {mode} mode"
+    click.echo(f"{written:,} {EVENTS[written == 1]} of {account}{within} written", err=True)
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,13 +202,33 @@ async def _verdict(
         return await verify(database, keys=keys, kept=kept, progress=progress)
 
 
-async def _write_export(url: str, asked: _Asked, file: BinaryIO, progress: Progress) -> None:
+async def _write_export(url: str, asked: _Asked, output: Path | None, progress: Progress) -> int:
+    """Write a file, or to stdout; return how many events. What is refused leaves a file alone."""
     async with opened(url) as database:
+        if not await has_account(database, asked.account):
+            raise AuditRefused(f"the log has no event of account {asked.account}")
         start, end = await part_between(database, asked.first, asked.last)
         wanted = Wanted(account=asked.account, mode=asked.mode, start=start, end=end)
-        async for line in export(database, wanted, progress):
-            file.write(line)
-    file.flush()
+        lines = export(database, wanted, progress)
+        header = await anext(lines)
+        with _opened_for_writing(output) as file:
+            file.write(header)
+            written = -1  # the last line is no event
+            async for line in lines:
+                file.write(line)
+                written += 1
+            file.flush()
+    return written
+
+
+@contextmanager
+def _opened_for_writing(output: Path | None) -> Generator[BinaryIO]:
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(output, flags, PRIVATE_FILE_MODE), "wb") as file:
+        yield file
 
 
 def _own_folder() -> Path | None:

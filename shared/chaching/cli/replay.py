@@ -21,7 +21,7 @@ from chaching.broker.topology import names_under
 from chaching.cli.options import broker_url, database_url
 from chaching.cli.output import FORMATS, progress_bar
 from chaching.cli.points import FIRST, Points, part_between
-from chaching.cli.selecting import Wanted, selecting
+from chaching.cli.selecting import Wanted, nobody_meant, selecting
 from chaching.eventstore.database import Database
 from chaching.eventstore.errors import Unavailable
 from chaching.eventstore.selection import expect_readable
@@ -154,6 +154,10 @@ class _Run:
             self._started_at = time.monotonic()
             async with _shown(self._replay, self._started_at):
                 await self._replay.run()
+            if not self._replay.published:
+                nobody = await nobody_meant(database, keyring, self._wish.wanted)
+                if nobody is not None:
+                    click.echo(f"chaching: {nobody}", err=True)
         finally:
             self._ended_at = time.monotonic()
             await database.close()

@@ -11,7 +11,10 @@ from click.shell_completion import CompletionItem
 
 from chaching.cli.options import MODES, checked_account
 from chaching.domain.ids import AccountId, CustomerId, Mode
-from chaching.eventstore.selection import Selection
+from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.past import PastEvents
+from chaching.eventstore.selection import Selection, has_account
 from chaching.public_event import PUBLIC_TYPES
 
 TYPES_GIVEN_MAX: Final = 100
@@ -48,6 +51,27 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             ("--customer", self.customer),
         )
         return [word for name, value in given if value is not None for word in (name, value)]
+
+
+async def nobody_meant(database: Database, keyring: Keyring, wanted: Wanted) -> str | None:
+    """Return what to say where the log has no such customer or account at all, None: it has.
+
+    Raises:
+        Unavailable: no answer in time.
+    """
+    livemode = wanted.selection.livemode
+    of = "" if wanted.account is None else f" of account {wanted.account}"
+    within = "" if wanted.mode is None else f" in {wanted.mode} mode"
+    if wanted.customer is not None:
+        past = PastEvents(database, keyring)
+        account = wanted.account
+        if not await past.find_streams(
+            wanted.customer, account=account, livemode=livemode, limit=1
+        ):
+            return f"the log has no customer {wanted.customer}{of}{within}"
+    elif wanted.account is not None and not await has_account(database, wanted.account, livemode):
+        return f"the log has no event{of}{within}"
+    return None
 
 
 def selecting(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from chaching.domain.ids import AccountId, CustomerId
-from chaching.envelope import Position, RecordedEvent
+from chaching.envelope import START, Position, RecordedEvent
 from chaching.eventstore.database import Database
 from chaching.eventstore.encryption import Keyring
 from chaching.eventstore.statements import statement
@@ -25,6 +25,8 @@ SELECTED_BATCH_MAX_EVENTS: Final = 500
 
 _READ_LOG: Final = statement("chaching.eventstore", "read_log")
 _READ_OF_CUSTOMER: Final = statement("chaching.eventstore", "read_log_of_customer")
+_HAS_ACCOUNT: Final = statement("chaching.eventstore", "has_account")
+_HEAD: Final = statement("chaching.eventstore", "head")
 _MAY_READ_LOG: Final = statement("chaching.eventstore", "may_read_log")
 
 
@@ -66,6 +68,23 @@ async def expect_readable(database: Database) -> None:
         )
     if not row["may"]:
         raise LogUnreadable("this database user may not read the log: chaching_relay may")
+
+
+async def has_account(database: Database, account: str, livemode: bool | None = None) -> bool:
+    """Tell whether the log has any event of an account, of one mode if that is given.
+
+    It is looked for range by range from the oldest event on, to the end where there is none.
+
+    Raises:
+        Unavailable: no answer in time.
+    """
+    [log] = await database.fetch(_HEAD)
+    for after in range(START, log["position"], RANGE_MAX_POSITIONS):
+        up_to = min(after + RANGE_MAX_POSITIONS, log["position"])
+        [row] = await database.fetch(_HAS_ACCOUNT, after, up_to, account, livemode)
+        if row["is_there"]:
+            return True
+    return False
 
 
 async def read_selected(

@@ -89,9 +89,10 @@ ANSWERED: Final[Mapping[str, Schema]] = {
         "schema": {"type": "string", "pattern": "^(?:version|position):[0-9]+$"},
     },
     ERASED_HEADER: {
-        "description": "With `as_of`: the customer was erased since, so personal values of then "
-        "are shown as if there had been none.",
-        "schema": {"type": "string", "const": "true"},
+        "description": "With `as_of`: `true` if the customer was erased since, or of a list the "
+        "ids of those on the page who were, with commas between. Personal values of then are shown "
+        "as if there had been none.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}(?:,[A-Za-z0-9_-]{1,255})*$"},
     },
     "ETag": {
         "description": "The digest of the content.",

@@ -234,7 +234,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             "has_more": False,
             "url": "/v1/customers",
         },
-        sometimes=("Chaching-As-Of", "Chaching-Projection-Lag"),
+        sometimes=("Chaching-As-Of", "Chaching-Erased", "Chaching-Projection-Lag"),
         errors=REFUSED,
     ),
     Operation(

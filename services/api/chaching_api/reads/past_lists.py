@@ -14,7 +14,9 @@ early and says that there is more; if it is empty, the caller is told where to g
 created beyond the checkpoint must all be in the tail, or the list is refused, not shown with gaps:
 an auditor must not overlook the difference. Nor is a customer left out whose event of then cannot
 be read, whatever is filtered by: in its place stands that it is there. Lists of the past wait in
-one line, one at a time.
+one line, one at a time. The caller names in a header who was erased since, which has to fit in what
+clients and proxies take, so a page ends before the ids of those have more than
+``ERASED_NAMED_MAX_CHARACTERS``.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ STRETCH_MAX_CUSTOMERS: Final = 2_000
 STATES_MAX_CUSTOMERS: Final = 100
 STRETCH_GROWTH: Final = 8
 PAST_LISTS_WAITING_MAX_REQUESTS: Final = 64
+ERASED_NAMED_MAX_CHARACTERS: Final = 3_000
 
 _PACKAGE: Final = "chaching_api.reads"
 _FROM_NEWEST: Final = statement(_PACKAGE, "past_places_from_newest")
@@ -157,8 +160,10 @@ def _listed(walk: Walk, place: Place, event: RecordedEvent) -> Listed | None:
     try:
         [customer] = envelope.decode_customers([event])
     except Undecodable as error:
-        return Listed(place, unreadable(event, error))
-    return Listed(place_of(customer), customer) if walk.meets(customer) else None
+        return Listed(place, unreadable(event, error), event.erased)
+    if not walk.meets(customer):
+        return None
+    return Listed(place_of(customer), customer, event.erased)
 
 
 def _reached(walk: Walk, customers: Iterable[Customer], end: Place | None) -> Iterator[Place]:
@@ -177,8 +182,21 @@ def _beyond(walk: Walk, place: Place) -> Walk:
 
 
 def _page(walk: Walk, found: Sequence[Listed], *, has_more: bool) -> Page:
-    shown = found[: walk.limit]
-    return Page(customers=tuple(reversed(shown) if walk.from_oldest else shown), has_more=has_more)
+    shown = _nameable(found[: walk.limit])
+    return Page(
+        customers=tuple(reversed(shown) if walk.from_oldest else shown),
+        has_more=has_more or len(shown) < min(len(found), walk.limit),
+    )
+
+
+def _nameable(found: Sequence[Listed]) -> Sequence[Listed]:
+    """Return the first ones, up to where the ids of the erased among them become too long."""
+    characters = 0
+    for number, listed in enumerate(found):
+        characters += len(listed.place.id) + 1 if listed.erased else 0
+        if characters > ERASED_NAMED_MAX_CHARACTERS:
+            return found[:number]
+    return found
 
 
 def _too_long(walk: Walk, end: Place) -> Malformed:

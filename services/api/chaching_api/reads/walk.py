@@ -50,11 +50,12 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
 class Listed(msgspec.Struct, frozen=True):
     """A customer on a page: the bytes that a retrieve answers, or the state to render them from.
 
-    In lists of the past it can be one of whom nothing can be told.
+    In lists of the past it can be one of whom nothing can be told, or one who was ``erased`` since.
     """
 
     place: Place
     content: bytes | Customer | UnreadableCustomer
+    erased: bool = False
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from chaching_api.reads.walk import Place, place_of, walk_of
 from chaching_api.requests import (
     AS_OF_HEADER,
     AUDIT,
+    ERASED_HEADER,
     SHOWN_ID_CHARACTERS_MAX,
     Call,
     is_customer_id,
@@ -80,13 +81,17 @@ class CustomerLists(msgspec.Struct, frozen=True, kw_only=True):
         return body
 
     async def _as_of(self, call: Call, wanted: ListInput, moment: LogMoment) -> Answer:
-        """Answer as a list did at a moment, and say in a header as of which position that is."""
+        """Answer as a list did at a moment; headers say as of where, and who was erased since."""
         then = await self.past.log_at(moment, AS_OF)
         walk = walk_of(wanted, await self._cursor(call, wanted, then))
         page = await self.past_lists.page((call.key.account, call.key.livemode), walk, then)
         data = await elements(self.store, call, page.customers, wanted.expand)
         body = _encode(_ListObject(data=data, has_more=page.has_more))
-        return Answer(body=body, headers={AS_OF_HEADER: f"position:{then.position}"})
+        headers = {AS_OF_HEADER: f"position:{then.position}"}
+        erased = [listed.place.id for listed in page.customers if listed.erased]
+        if erased:
+            headers[ERASED_HEADER] = ",".join(erased)
+        return Answer(body=body, headers=headers)
 
     async def _cursor(
         self, call: Call, wanted: ListInput, then: Recorded | None = None
