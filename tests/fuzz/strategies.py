@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -260,9 +261,11 @@ def variants(given: Given, seed: int) -> Iterator[Given]:
 
 # --- Structures as a program gives them to a client ----------------------------------------------
 
+# a phone that begins with a space and a digit is encoded as one with a plus, which curl's -d leaves
+# as it is: the latter is what people mean
 sound_texts = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12
-)
+).filter(lambda text: not re.match(" [0-9]", text))
 sound_names = st.sampled_from(("name", "phone", "shipping", "preferred_locales")) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0[]0123456789"),
     min_size=1,
