@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chaching.eventstore.store import EventStore
 from chaching.local.errors import LocalError
 from chaching.local.ports import LOOPBACK, free_port
 from chaching.local.processes import Mark
@@ -23,10 +25,17 @@ from chaching.local.supervisor import (
 )
 
 LIMIT_S = 20.0
+OTHER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def settings_for(folder: Path, port: int, database_url: str | None = None) -> RunSettings:
-    return RunSettings(data_dir=folder, host=LOOPBACK, port=port, database_url=database_url)
+    return RunSettings(
+        data_dir=folder,
+        host=LOOPBACK,
+        port=port,
+        database_url=database_url,
+        amqp_url=f"amqp://{LOOPBACK}:1/",
+    )
 
 
 def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -50,6 +59,30 @@ async def test_a_database_that_does_not_answer_is_said_in_one_line(tmp_path: Pat
     said: list[str] = []
     with pytest.raises(LocalError, match="the database cannot be used"):
         await asyncio.wait_for(run(settings, said.append), LIMIT_S)
+
+
+async def refusal(settings: RunSettings) -> str:
+    """Return why a run ends at its start, before it has said anything."""
+    said: list[str] = []
+    with pytest.raises(LocalError) as raised:
+        await asyncio.wait_for(run(settings, said.append), LIMIT_S)
+    assert said == []
+    return str(raised.value)
+
+
+async def test_a_missing_or_another_master_key_ends_the_run_before_a_service_starts(
+    tmp_path: Path, database_url: str, store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MASTER_KEY", raising=False)
+    await store.admit_master_key()
+    settings = settings_for(tmp_path, free_port(), database_url)
+    assert "master.key is missing" in await refusal(settings)
+    assert not (tmp_path / "master.key").exists()
+    (tmp_path / "master.key").write_text(OTHER_KEY)
+    said = await refusal(settings)
+    assert "is not the master key of this database" in said
+    assert "\n" not in said
+    assert not (tmp_path / "logs").exists()
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -4,7 +4,8 @@ Theory of operation. One supervisor per data folder, which it holds by a lock th
 when the supervisor ends in whatever way. Order of events:
 
 1. what a killed run left on this folder is ended, by the marks in the state file;
-2. PostgreSQL is started, migrated, its roles get passwords, the local key is made, the gateway is
+2. PostgreSQL is started, migrated, its roles get passwords, the local key is made. A master key
+   that does not fit the database, or is missing, ends the run here. Then the gateway is
    started. When it answers /readyz the banner is printed: the API serves from here on. Then the
    auditor is started, which hashes and signs the log;
 3. beside that, from the very start, the broker is found, fetched if need be, and started. When both
@@ -29,10 +30,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from chaching.eventstore.api_keys import create_key
+from chaching.eventstore.database import Database
 from chaching.local.errors import DATABASE_FAILURES, LocalError, reason_of
 from chaching.local.fetching import try_lock
 from chaching.local.master_key import VARIABLE as MASTER_KEY
-from chaching.local.master_key import make_master_key
+from chaching.local.master_key import known_master_key, settled_master_key
 from chaching.local.parts import Part, ServiceProcess, keep
 from chaching.local.places import PRIVATE_FILE_MODE, make_data_dir
 from chaching.local.ports import LOOPBACK, bind_error
@@ -94,7 +96,8 @@ class LocalRun:
         self._say = say
         self._parts: list[Part] = []
         self._serving = asyncio.Event()
-        self._master_key = make_master_key(settings.data_dir)
+        known_master_key(settings.data_dir)  # whose refusal needs no database
+        self._master_key = ""
         self._state = RunState(
             data_dir=str(settings.data_dir),
             supervisor=Mark.of("supervisor", os.getpid()),
@@ -120,16 +123,31 @@ class LocalRun:
         given = self._settings.database_url
         if given is not None:
             await prepared(given)
+            await self._settle_keys(given, "set DATABASE_URL to another database")
             self._record(database=given)
             return {role: with_role(given, role) for role in ROLES}
         server = PrivatePostgres(self._settings.data_dir / "postgresql")
         await self._bring_up(server)
         await prepared(server.admin_url)
+        anew = "choose another data folder with CHACHING_DATA_DIR"
+        await self._settle_keys(server.admin_url, anew)
         await server.let_in(ROLES)
         if server.folder not in server.place.parents:
             self._say(f"PostgreSQL's user cannot reach {server.folder}: data in {server.place}")
         self._record(database=server.admin_url)
         return {role: server.url_of(role) for role in ROLES}
+
+    async def _settle_keys(self, admin_url: str, anew: str) -> None:
+        """See that the keys fit the database before anything that needs them is started."""
+        database = Database(admin_url, name="local set-up", sessions_max=1)
+        await database.open()
+        try:
+            folder = self._settings.data_dir
+            self._master_key = await settled_master_key(folder, database, anew=anew)
+        except DATABASE_FAILURES as error:
+            raise LocalError(f"the database cannot be used: {error}") from error
+        finally:
+            await database.close()
 
     async def _bring_up_gateway(self, database_url: str) -> None:
         settings = self._settings
