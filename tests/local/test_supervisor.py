@@ -6,11 +6,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.support.audited import audited_log, chance
+from tests.support.keyrings import MASTER_KEY
 
+from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
 from chaching.local.errors import LocalError
 from chaching.local.ports import LOOPBACK, free_port
 from chaching.local.processes import Mark
+from chaching.local.signing import KEY_FILE
 from chaching.local.state import RunState
 from chaching.local.supervisor import (
     LOCAL_KEY,
@@ -83,6 +87,24 @@ async def test_a_missing_or_another_master_key_ends_the_run_before_a_service_sta
     assert "is not the master key of this database" in said
     assert "\n" not in said
     assert not (tmp_path / "logs").exists()
+
+
+async def test_a_missing_or_broken_signing_key_ends_the_run_before_a_service_starts(
+    tmp_path: Path, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUDIT_SIGNING_KEY", raising=False)
+    audited = await audited_log(database, database_url, (3,), chance(1))
+    monkeypatch.setenv("MASTER_KEY", MASTER_KEY)
+    settings = settings_for(tmp_path, free_port(), database_url)
+    said = await refusal(settings)
+    assert f"{KEY_FILE} is missing: put back the one with the key id" in said
+    assert audited.signed[-1].signatures[0].key_id.hex() in said
+    assert "\n" not in said
+    assert not (tmp_path / KEY_FILE).exists()
+    monkeypatch.setenv("AUDIT_SIGNING_KEY", "guessed")
+    said = await refusal(settings)
+    assert said.startswith("AUDIT_SIGNING_KEY is not usable")
+    assert "guessed" not in said
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

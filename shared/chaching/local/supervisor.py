@@ -5,7 +5,7 @@ when the supervisor ends in whatever way. Order of events:
 
 1. what a killed run left on this folder is ended, by the marks in the state file;
 2. PostgreSQL is started, migrated, its roles get passwords, the local key is made. A master key
-   that does not fit the database, or is missing, ends the run here. Then the gateway is
+   that does not fit the database, or a key that is missing, ends the run here. Then the gateway is
    started. When it answers /readyz the banner is printed: the API serves from here on. Then the
    auditor is started, which hashes and signs the log;
 3. beside that, from the very start, the broker is found, fetched if need be, and started. When both
@@ -41,7 +41,7 @@ from chaching.local.ports import LOOPBACK, bind_error
 from chaching.local.postgres import PrivatePostgres
 from chaching.local.processes import Mark, age_s
 from chaching.local.rabbitmq import PrivateRabbitMQ
-from chaching.local.signing import SETTING, signing_key_text
+from chaching.local.signing import SETTING, settled_signing_key
 from chaching.local.state import RunState, end_leftovers, state_file, write_state
 from chaching.schema.migrations import migrate
 
@@ -97,7 +97,7 @@ class LocalRun:
         self._parts: list[Part] = []
         self._serving = asyncio.Event()
         known_master_key(settings.data_dir)  # whose refusal needs no database
-        self._master_key = ""
+        self._master_key = self._signing_key = ""
         self._state = RunState(
             data_dir=str(settings.data_dir),
             supervisor=Mark.of("supervisor", os.getpid()),
@@ -144,6 +144,7 @@ class LocalRun:
         try:
             folder = self._settings.data_dir
             self._master_key = await settled_master_key(folder, database, anew=anew)
+            self._signing_key = await settled_signing_key(folder, database, anew=anew)
         except DATABASE_FAILURES as error:
             raise LocalError(f"the database cannot be used: {error}") from error
         finally:
@@ -164,8 +165,7 @@ class LocalRun:
 
     async def _bring_up_auditor(self, database_url: str) -> None:
         """Start what hashes and signs the log; the key is in that process's environment alone."""
-        key = signing_key_text(self._settings.data_dir)
-        addresses = {"DATABASE_URL": database_url, SETTING: key}
+        addresses = {"DATABASE_URL": database_url, SETTING: self._signing_key}
         module, log = ["chaching_api", "auditor"], self._log("auditor")
         await self._bring_up(ServiceProcess("auditor", module, addresses=addresses, log=log))
 
