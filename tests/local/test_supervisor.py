@@ -9,6 +9,7 @@ import pytest
 from tests.support.audited import audited_log, chance
 from tests.support.keyrings import MASTER_KEY
 
+from chaching.eventstore.api_keys import list_keys, revoke_key
 from chaching.eventstore.database import Database
 from chaching.eventstore.store import EventStore
 from chaching.local.errors import LocalError
@@ -21,6 +22,7 @@ from chaching.local.supervisor import (
     RunSettings,
     banner,
     is_on_this_machine,
+    prepared,
     refuse_taken_port,
     run,
     sole_run,
@@ -144,7 +146,22 @@ def test_a_url_carries_the_role() -> None:
 )
 def test_the_key_that_everyone_knows_stays_on_this_machine(url: str, here: bool) -> None:
     assert is_on_this_machine(url) is here
+
+
+async def test_a_local_key_that_was_revoked_is_not_shown_but_how_to_make_another(
+    database_url: str,
+) -> None:
     state = RunState(
-        data_dir="/data", supervisor=Mark.of("s", os.getpid()), gateway="http://g", database=url
+        data_dir="/data",
+        supervisor=Mark.of("s", os.getpid()),
+        gateway="http://g",
+        database=database_url,
     )
-    assert (LOCAL_KEY in banner(state, 1.0)) is here
+    shown = banner(state, 1.0, await prepared(database_url))
+    assert f"-u {LOCAL_KEY}:" in shown
+    assert "keys create" not in shown
+    [key] = await list_keys(database_url)
+    await revoke_key(database_url, key.key_id)
+    shown = banner(state, 1.0, await prepared(database_url))
+    assert LOCAL_KEY not in shown
+    assert "chaching keys create --account acct_local --mode test --right '*'" in shown

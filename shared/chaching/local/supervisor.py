@@ -29,7 +29,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from chaching.eventstore.api_keys import create_key
+from chaching.eventstore.api_keys import create_key, list_keys
 from chaching.eventstore.database import Database
 from chaching.local.errors import DATABASE_FAILURES, LocalError, reason_of
 from chaching.local.fetching import try_lock
@@ -98,6 +98,7 @@ class LocalRun:
         self._serving = asyncio.Event()
         known_master_key(settings.data_dir)  # whose refusal needs no database
         self._master_key = self._signing_key = ""
+        self._opening_key: str | None = None
         self._state = RunState(
             data_dir=str(settings.data_dir),
             supervisor=Mark.of("supervisor", os.getpid()),
@@ -122,13 +123,13 @@ class LocalRun:
         """Answer the URL for each role, on a database that is migrated and has the local key."""
         given = self._settings.database_url
         if given is not None:
-            await prepared(given)
+            self._opening_key = await prepared(given)
             await self._settle_keys(given, "set DATABASE_URL to another database")
             self._record(database=given)
             return {role: with_role(given, role) for role in ROLES}
         server = PrivatePostgres(self._settings.data_dir / "postgresql")
         await self._bring_up(server)
-        await prepared(server.admin_url)
+        self._opening_key = await prepared(server.admin_url)
         anew = "choose another data folder with CHACHING_DATA_DIR"
         await self._settle_keys(server.admin_url, anew)
         await server.let_in(ROLES)
@@ -161,7 +162,7 @@ class LocalRun:
             ready_at=(settings.reached_at, settings.port),
         )
         await self._bring_up(gateway)
-        self._say(banner(self._state, age_s()))
+        self._say(banner(self._state, age_s(), self._opening_key))
 
     async def _bring_up_auditor(self, database_url: str) -> None:
         """Start what hashes and signs the log; the key is in that process's environment alone."""
@@ -218,9 +219,12 @@ NO_BROKER = (
 )
 
 
-def banner(state: RunState, seconds: float) -> str:
-    """Answer the lines that greet a person when the API serves."""
-    key = LOCAL_KEY if state.database and is_on_this_machine(state.database) else "YOUR_KEY"
+def banner(state: RunState, seconds: float, opening_key: str | None) -> str:
+    """Answer the lines that greet a person when the API serves.
+
+    ``opening_key`` is an API key that may be shown; without one they say how to make one.
+    """
+    key = opening_key or "YOUR_KEY"
     lines = [
         "",
         f"chaching serves {state.gateway} after {seconds:.1f} s",
@@ -233,28 +237,38 @@ def banner(state: RunState, seconds: float) -> str:
         "  stop  Ctrl-C",
         "",
     ]
-    if key != LOCAL_KEY:
-        lines.insert(4, "  a key: chaching keys create --account acct_… --mode test --right '*'")
+    if opening_key is None:
+        here = state.database is not None and is_on_this_machine(state.database)
+        account = LOCAL_ACCOUNT if here else "acct_…"
+        making = f"chaching keys create --account {account} --mode test --right '*'"
+        lines.insert(4, f"  a key: {making}")
     return "\n".join(lines)
 
 
-async def prepared(admin_url: str) -> None:
-    """Bring the database to the newest schema and make the local key, if it may live there."""
+async def prepared(admin_url: str) -> str | None:
+    """Bring the database to the newest schema and make the local key, if it may live there.
+
+    Answer that key, or None where it opens nothing, since it was revoked, say.
+    """
     try:
         await migrate(admin_url)
-        if is_on_this_machine(admin_url):
-            await create_key(
-                admin_url,
-                account=LOCAL_ACCOUNT,
-                mode="test",
-                kind="secret",
-                rights=["*"],
-                expires_in_s=None,
-                name="the local set-up's key",
-                key=LOCAL_KEY,
-            )
+        if not is_on_this_machine(admin_url):
+            return None
+        issued = await create_key(
+            admin_url,
+            account=LOCAL_ACCOUNT,
+            mode="test",
+            kind="secret",
+            rights=["*"],
+            expires_in_s=None,
+            name="the local set-up's key",
+            key=LOCAL_KEY,
+        )
+        keys = await list_keys(admin_url, account=LOCAL_ACCOUNT)
     except DATABASE_FAILURES as error:
         raise LocalError(f"the database cannot be used: {error}") from error
+    usable = any(k.key_id == issued.key_id and k.state == "active" for k in keys)
+    return LOCAL_KEY if usable else None
 
 
 @contextlib.contextmanager
