@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import pytest
 from tests.support.gateways import Client
@@ -64,6 +65,18 @@ async def test_everything_is_served_without_a_key(client: Client, path: str) -> 
     answer = await client.having(None).send("GET", path)
     assert (answer.status, bool(answer.body)) == (200, True)
     assert re.fullmatch(r"req_\w{14}", answer.headers["Request-Id"])
+
+
+@pytest.mark.parametrize("path", HTML_PAGES)
+async def test_a_slash_behind_a_page_leads_to_the_page(client: Client, path: str) -> None:
+    async with client.session.get(f"{client.url}{path}/", allow_redirects=False) as answer:
+        assert (answer.status, await answer.read()) == (308, b"")
+        assert urljoin(f"{path}/", answer.headers["Location"]) == path
+    async with client.session.get(f"{client.url}{path}/") as answer:
+        assert (answer.status, answer.url.path) == (200, path)
+    assert (await client.send("POST", f"{path}/")).status == 404
+    for other in ("/openapi.json/", "/v1/customers/", f"{path}//"):
+        assert (await client.send("GET", other)).status == 404
 
 
 @pytest.mark.parametrize("path", ADDRESSES)

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
+import sys
 import time
 from collections.abc import Generator
 from http import HTTPMethod
+from pathlib import Path
 
 import pytest
 from tests.databases import administer, url_of
-from tests.support.gateways import KEY, Answer, Client, gateway_on, store_key
+from tests.support.gateways import (
+    KEY,
+    Answer,
+    Client,
+    connected,
+    gateway_on,
+    gateway_process,
+    plain_environment,
+    serving,
+    store_key,
+)
 from tests.support.waiting import eventually
 
 from chaching.envelope import StreamKey
-from chaching.eventstore.store import Loaded
-from chaching.local.ports import LOOPBACK
+from chaching.eventstore.database import Database
+from chaching.eventstore.encryption import Keyring
+from chaching.eventstore.store import EventStore, Loaded
+from chaching.local.ports import LOOPBACK, free_port
 from chaching.local.postgres import PrivatePostgres
+from chaching.local.processes import Child
 from chaching.schema.migrations import migrate
 from chaching_api.fresh import new_id
 
@@ -25,6 +41,7 @@ UPDATES = 30
 RETRIEVES = 60
 OUTAGE_LIMIT_S = 15.0
 APPEND_DEADLINE_S = 1.0
+OTHER_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +159,55 @@ async def test_a_database_without_the_schema_is_not_ready(database_admin_url: st
         ready = await gateway.client.send(HTTPMethod.GET, "/readyz")
         assert (ready.status, ready.json) == (200, {"status": "ready"})
     await administer(database_admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_a_gateway_with_another_master_key_ends_before_it_listens(
+    database_url: str, store: EventStore, tmp_path: Path
+) -> None:
+    await store.admit_master_key()
+    log = tmp_path / "log"
+    port = free_port()
+    child = spawned_gateway(database_url, log, port)
+    assert await asyncio.wait_for(child.wait(), OUTAGE_LIMIT_S) == 1
+    said = log.read_text()
+    assert "gateway_started" not in said
+    assert "\nchaching: MASTER_KEY is not the one of this database" in f"\n{said}"
+
+
+async def test_a_gateway_that_starts_without_its_database_is_not_ready_before_it_checked_its_key(
+    own_server: PrivatePostgres, tmp_path: Path
+) -> None:
+    await own_server.stop()
+    try:
+        async with (
+            gateway_process(own_server.admin_url, tmp_path / "log") as gateway,
+            connected(gateway.url) as client,
+        ):
+            unavailable(await client.send(HTTPMethod.GET, "/readyz"))
+            unavailable(await client.retrieve("cus_1"))
+            await own_server.start()
+
+            async def is_ready() -> bool:
+                return (await client.send(HTTPMethod.GET, "/readyz")).status == 200
+
+            await eventually(is_ready, "the gateway is ready")
+    finally:
+        await own_server.start()
+
+
+async def test_readiness_waits_for_the_master_key(database: Database, store: EventStore) -> None:
+    await store.admit_master_key()
+    stranger = EventStore(database, Keyring.of(OTHER_KEY))
+    async with serving(database, stranger) as client:
+        unavailable(await client.send(HTTPMethod.GET, "/readyz"))
+
+
+def spawned_gateway(database_url: str, log: Path, port: int) -> Child:
+    """Start a gateway with another master key than the tests have."""
+    addresses = {"DATABASE_URL": database_url, "MASTER_KEY": OTHER_KEY, "PORT": f"{port}"}
+    return Child.spawn(
+        "gateway",
+        [sys.executable, "-m", "chaching_api", "gateway"],
+        env={**plain_environment(), **addresses},
+        log=log,
+    )

@@ -191,10 +191,49 @@ async def test_a_kept_checkpoint_must_be_signed_by_whom_one_trusts(
     database: Database, database_url: str
 ) -> None:
     audited = await audited_log(database, database_url, STEPS, chance(5))
-    forged = parse_checkpoint(THIEF.sign(audited.signed[2].checkpoint))
-    found = await first_bad(database, [Kept("kept.txt", forged)])
-    assert (found.what, found.position, found.up_to) == ("checkpoint_untrusted", 62, 261)
-    assert (await verify(database, kept=[Kept("kept.txt", forged)])).is_sound
+    stranger = parse_checkpoint(THIEF.sign(audited.signed[2].checkpoint))
+    found = await first_bad(database, [Kept("kept.txt", stranger)])
+    assert (found.what, found.position, found.up_to) == ("key_unknown", None, None)
+    assert found.message.startswith("the checkpoint in kept.txt is signed by a key that you did")
+    assert stranger.signatures[0].key_id.hex() in found.message
+    assert (await verify(database, kept=[Kept("kept.txt", stranger)])).is_sound
+
+
+async def test_a_forged_note_is_named_as_the_note_and_hides_no_damage(
+    database: Database, database_url: str
+) -> None:
+    audited = await audited_log(database, database_url, STEPS, chance(5))
+    size = audited.signed[2].checkpoint.size
+    note = audited.signed[2].note.replace(f"\n{size}\n", f"\n{size - 1}\n")
+    forged = [Kept("kept.txt", parse_checkpoint(note))]
+    found = await first_bad(database, forged)
+    assert (found.what, found.position, found.up_to) == ("checkpoint_untrusted", None, None)
+    assert "the checkpoint in kept.txt is not to be trusted: the signature" in found.message
+    await damage(database, sum(STEPS))
+    assert (await first_bad(database, forged)).position == sum(STEPS)
+
+
+async def test_a_key_that_was_not_given_is_told_apart_from_damage(
+    database: Database, database_url: str
+) -> None:
+    audited = await audited_log(database, database_url, STEPS, chance(5))
+    verdict = await verify(database, keys=[THIEF.public])
+    found = verdict.first_bad
+    assert found is not None
+    assert (found.what, found.position) == ("key_unknown", 1)
+    assert audited.signed[0].signatures[0].key_id.hex() in found.message
+    assert (verdict.events, verdict.signed) == (sum(STEPS), 0)
+    await damage(database, sum(STEPS))
+    found = (await verify(database, keys=[THIEF.public])).first_bad
+    assert found is not None
+    assert (found.what, found.position) == ("event_changed", sum(STEPS))
+
+
+async def damage(database: Database, position: int) -> None:
+    await database.execute("ALTER TABLE event_store.events DISABLE TRIGGER ALL")
+    changed = "UPDATE event_store.events SET payload = '1' WHERE position = $1"
+    await database.fetch(changed, position)
+    await database.execute("ALTER TABLE event_store.events ENABLE TRIGGER ALL")
 
 
 async def test_without_a_key_no_signature_counts_as_checked(

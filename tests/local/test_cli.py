@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -7,8 +9,11 @@ from click.testing import CliRunner
 
 from chaching.cli import main as cli
 from chaching.cli.options import database_url
+from chaching.local.ports import free_port
 from chaching.local.processes import Mark
 from chaching.local.state import RunState, write_state
+
+LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -67,6 +72,33 @@ def test_what_goes_wrong_is_one_line(
     assert said.out == ""
     assert said.err.startswith("chaching: ")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_parked_without_a_service_says_to_start_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fails(["parked", "list", "--queue", "q"], monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("chaching: no chaching runs on ")
+    assert said.endswith(": start it, or set AMQP_URL\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_parked_says_in_one_line_that_the_broker_is_away() -> None:
+    # in a process of its own, since pytest takes what libraries log
+    program = "from chaching.cli.main import main; main()"
+    answer = subprocess.run(  # noqa: S603 - fixed command
+        [sys.executable, "-c", program, "parked", "list", "--queue", "q"],
+        env={**os.environ, "AMQP_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout) == (1, "")
+    [line] = answer.stderr.splitlines()
+    assert line.startswith("chaching: ")
 
 
 def test_the_settings_come_before_the_running_service(

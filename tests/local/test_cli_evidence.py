@@ -132,7 +132,12 @@ def test_the_public_key_is_given_or_that_of_the_signing_key(
     for given in (key, str(file)):
         assert ", signatures checked" in told("verify", "--public-key", given)
     monkeypatch.setenv("AUDIT_SIGNING_KEY", SEED.replace("A", "B"))
-    assert run("verify").exit_code == 1
+    result = run("verify")
+    assert result.exit_code == 1
+    assert (
+        "\nNOT PROVEN from position 1 on: signed checkpoint 1 is signed by a key" in result.stdout
+    )
+    assert key.split("+")[1] in result.stdout
     assert run("verify", "--public-key", key).exit_code == 0
 
 

@@ -4,7 +4,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from tests.support.keyrings import MASTER_KEY
 
+from chaching.local import parts
 from chaching.local.errors import LocalError
 from chaching.local.parts import ServiceProcess, is_ready, keep
 from chaching.local.ports import LOOPBACK, free_port
@@ -39,6 +41,18 @@ class Fragile:
         return []
 
 
+class Mended(Fragile):
+    """A part that lives after it was started again."""
+
+    async def start(self) -> None:
+        self.starts += 1
+
+    async def wait(self) -> int:
+        if self.starts:
+            await asyncio.Event().wait()
+        return 1
+
+
 async def test_a_part_that_dies_is_started_again_and_said_so() -> None:
     part, said = Fragile(), list[str]()
     keeper = asyncio.create_task(keep(part, say=said.append, started=lambda: None))
@@ -47,6 +61,53 @@ async def test_a_part_that_dies_is_started_again_and_said_so() -> None:
     assert said[0] == "fragile ended (signal SIGKILL), starting it again in 0.5 s: /nowhere"
     assert said[1] == "cannot start"
     assert "1.0 s" in said[2]
+
+
+async def test_a_part_with_a_wrong_setting_is_quoted_and_never_said_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "RESTART_FIRST_S", 0.01)
+    monkeypatch.setattr(parts, "RESTART_MAX_S", 0.02)
+    monkeypatch.setenv("PURGE_AFTER_S", "x")
+    addresses = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "AMQP_URL": "amqp://127.0.0.1:1/",
+        "MASTER_KEY": MASTER_KEY,
+    }
+    relay = ["chaching_api", "relay"]
+    part = ServiceProcess("relay", relay, addresses=addresses, log=tmp_path / "log")
+    said, enough = list[str](), asyncio.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 4:
+            enough.set()
+
+    await part.start()
+    keeper = asyncio.create_task(keep(part, say=say, started=lambda: None))
+    await asyncio.wait_for(enough.wait(), LIMIT_S)
+    keeper.cancel()
+    await part.stop()
+    reason = 'saying "chaching: PURGE_AFTER_S is not usable: it must be seconds until'
+    assert all(line.startswith(f"relay ended (exit code 1), {reason}") for line in said)
+    pauses = [float(line.partition("again in ")[2].split()[0]) for line in said]
+    assert pauses[-1] > parts.RESTART_MAX_S
+
+
+async def test_a_part_that_lives_is_said_to_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "RESTART_FIRST_S", 0.01)
+    monkeypatch.setattr(parts, "ALIVE_AFTER_S", 0.01)
+    part, said, runs = Mended(), list[str](), asyncio.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "runs again" in line:
+            runs.set()
+
+    keeper = asyncio.create_task(keep(part, say=say, started=lambda: None))
+    await asyncio.wait_for(runs.wait(), LIMIT_S)
+    keeper.cancel()
+    assert said[1:] == ["fragile runs again"]
 
 
 async def test_a_service_process_gets_its_addresses_no_others_and_every_other_setting(

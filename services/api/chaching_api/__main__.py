@@ -33,6 +33,7 @@ from chaching_api.sealing import seal_blocks
 from chaching_api.server import BACKLOG_CONNECTIONS, EnvelopeRunner
 
 GATEWAY_SESSIONS_MAX: Final = 8
+ADMISSION_WAIT_S: Final = 2.0
 OPEN_FILES_MAX: Final = 65_536
 GC_THRESHOLDS: Final = (10_000, 50, 1_000)
 
@@ -79,7 +80,9 @@ async def serve(settings: config.GatewayConfig) -> None:
             ("sealing", partial(seal_blocks, EventLookups(database, store.keyring))),
         )
     }
+    admission = asyncio.create_task(lifecycle.retried(store.admit_master_key, on=Unavailable))
     try:
+        await _admitted(admission)
         await runner.setup()
         site = web.TCPSite(
             runner, settings.host, settings.port, backlog=BACKLOG_CONNECTIONS, reuse_port=False
@@ -87,17 +90,30 @@ async def serve(settings: config.GatewayConfig) -> None:
         await site.start()
         _settle_memory()
         logs.logger().info("gateway_started", host=settings.host, port=settings.port)
-        await lifecycle.retried(store.admit_master_key, on=Unavailable)
+        await admission
         await asyncio.get_running_loop().create_future()
     finally:
         await runner.cleanup()
         await store.drain()
-        for loop in loops:
+        for loop in (*loops, admission):
             loop.cancel()
-        await asyncio.wait(loops)
+        await asyncio.wait({*loops, admission})
         await searches.close()
         await database.close()
         logs.logger().info("gateway_stopped")
+
+
+async def _admitted(admission: asyncio.Task[None]) -> None:
+    """Wait until the master key is checked, or for so long that the database must be away.
+
+    Then the gateway listens, and answers 503, until the key can be checked.
+
+    Raises:
+        WrongMasterKey: it is not the one of this database.
+    """
+    await asyncio.wait({admission}, timeout=ADMISSION_WAIT_S)
+    if admission.done():
+        admission.result()
 
 
 def limits_of(settings: config.GatewayConfig) -> RateLimits | None:

@@ -98,7 +98,7 @@ def create_app(dependencies: Dependencies) -> web.Application:
             *events.routes(),
             *history.routes(),
             *audit.routes(),
-            *Health(database).routes(),
+            *Health(database, store).routes(),
             *documentation.routes(),
         ]
     )

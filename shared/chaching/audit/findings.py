@@ -19,6 +19,7 @@ What: TypeAlias = Literal[
     "checkpoint_changed",
     "checkpoint_missing",
     "checkpoint_untrusted",
+    "key_unknown",
     "checkpoint_foreign",
     "not_signed",
     "guard_missing",
@@ -29,7 +30,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something is not as it was: at which position first, and what.
 
     ``up_to`` is there when it cannot be told more exactly: the first bad position lies between
-    the two. ``position`` is None when no event is concerned.
+    the two. ``position`` is None when no event is concerned. ``key_unknown`` tells of no damage:
+    what is signed there is signed by a key that was not given.
     """
 
     what: What

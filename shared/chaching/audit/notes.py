@@ -44,6 +44,14 @@ class Untrusted(Exception):  # noqa: N818 - says what the note is
     """A checkpoint carries no good signature of a trusted key; the message says why."""
 
 
+class UnknownKey(Untrusted):
+    """A checkpoint is signed by other keys than those that were given; nothing else is known."""
+
+    def __init__(self, key_ids: Sequence[bytes]) -> None:
+        ids = ", ".join(dict.fromkeys(one.hex() for one in key_ids))
+        super().__init__(f"signed by a key that you did not give (key id {ids})")
+
+
 class PublicKey(msgspec.Struct, frozen=True):
     """An Ed25519 public key (32 bytes); with a name it speaks for the log of that origin only."""
 
@@ -92,13 +100,14 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         """Return when one of the keys signed this checkpoint.
 
         Raises:
-            Untrusted: none did, or one of them is said to have and did not.
+            UnknownKey: no signature is said to be one of theirs.
+            Untrusted: one of them is said to have signed and did not.
         """
         origin, text = self.checkpoint.origin, self.checkpoint.text().encode()
         trusted = {key_id(origin, key.key): key.key for key in keys if key.name in (None, origin)}
         found = [s for s in self.signatures if s.name == origin and s.key_id in trusted]
         if not found:
-            raise Untrusted("no signature of a trusted key")
+            raise UnknownKey([signature.key_id for signature in self.signatures])
         for signature in found:
             public = Ed25519PublicKey.from_public_bytes(trusted[signature.key_id])
             try:

@@ -133,7 +133,7 @@ class _Verification:
             found = await self._stretch(self._frontier.size)
             self._progress(self._frontier.size, self._last)
         if found is None:
-            found = first_of(await self._at_the_end())
+            found = await self._at_the_end()
         return Verdict(
             is_sound=found is None,
             events=self._frontier.size,
@@ -245,15 +245,15 @@ class _Verification:
         message = f"the stored node over positions {first + 1} to {last} is another, or missing"
         return Finding(what="tree_changed", position=first + 1, up_to=last, message=message)
 
-    async def _at_the_end(self) -> list[Finding | None]:
+    async def _at_the_end(self) -> Finding | None:
+        """Find what can be told of the whole only; damage goes before doubt."""
         size = await self._witnesses.next_size()
-        return [
-            None if size is None else self._witnesses.beyond(self._last),
-            self._other_head(),
-            self._other_tree(),
-            await self._unsigned(),
-            await self._guard(),
-        ]
+        beyond = None if size is None else self._witnesses.beyond(self._last)
+        damages = [beyond, self._other_head(), self._other_tree()]
+        doubt = self._witnesses.doubt
+        if doubt is None:
+            damages.append(await self._unsigned())
+        return first_of([*damages, await self._guard()]) or doubt
 
     def _other_head(self) -> Finding | None:
         head, last = self._overview.head, self._last

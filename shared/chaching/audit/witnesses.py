@@ -16,6 +16,7 @@ from chaching.audit.notes import (
     NotANote,
     PublicKey,
     SignedCheckpoint,
+    UnknownKey,
     Untrusted,
     origin_of,
     parse_checkpoint,
@@ -37,17 +38,25 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class _Witness(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint that is to be compared; ``fault``: what is wrong with it, whatever the log."""
+    """A checkpoint that is to be compared; ``fault``: what is wrong with it, whatever the log.
+
+    A fault of one that was kept elsewhere says nothing of the log.
+    """
 
     name: str
     size: int
     root: bytes
     origin: str | None
     fault: tuple[What, str] | None = None
+    is_kept: bool = False
 
 
 class Witnesses:
-    """All checkpoints of one log; ``covered`` is the size of the largest that proved true."""
+    """All checkpoints of one log; ``covered`` is the size of the largest that proved true.
+
+    ``doubt`` is the first finding that speaks of a checkpoint alone, and of no damage to the log:
+    its key was not given, or it was kept elsewhere and is forged or another log's.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Witnesses:
         self._covered_before = 0
         self.covered = 0
         self.compared = 0
+        self.doubt: Finding | None = None
 
     async def next_size(self) -> int | None:
         """Return the size of the next checkpoint to compare, None when there is none left."""
@@ -82,7 +92,12 @@ class Witnesses:
         witness = self._take()
         self.compared += 1
         if witness.fault is not None:
-            return self._finding(witness.fault[0], size, f"{witness.name} {witness.fault[1]}")
+            fault = self._fault_found(witness, size)
+            if not (witness.is_kept or fault.what == "key_unknown"):
+                return fault
+            self.doubt = self.doubt or fault
+            if witness.is_kept:
+                return None
         if witness.size != size:
             return self._finding(
                 "checkpoint_changed", size, f"{witness.name} is smaller than the one before it"
@@ -93,13 +108,15 @@ class Witnesses:
                 size,
                 f"{witness.name} has another root over the first {size} events than the log",
             )
-        if size > self.covered:
+        if witness.fault is None and size > self.covered:
             self._covered_before, self.covered = self.covered, size
         return None
 
     def beyond(self, last: int) -> Finding:
         """Return that the next checkpoint covers more than the log has."""
         witness = self._take()
+        if witness.is_kept and witness.fault is not None:
+            return self._fault_found(witness, witness.size)
         return Finding(
             what="log_shortened",
             position=last + 1,
@@ -114,6 +131,14 @@ class Witnesses:
                 self._origins.add(witness.origin)
             return witness
         return self._kept_witness(self._kept.popleft())
+
+    def _fault_found(self, witness: _Witness, size: int) -> Finding:
+        """Return what is wrong with a checkpoint: with the note itself where it was kept."""
+        assert witness.fault is not None  # noqa: S101 - the caller has looked
+        what, message = witness.fault[0], f"{witness.name} {witness.fault[1]}"
+        if witness.is_kept:
+            return Finding(what=what, position=None, message=message)
+        return self._finding(what, size, message)
 
     def _finding(self, what: What, size: int, message: str) -> Finding:
         before = self._covered_before if size == self.covered else self.covered
@@ -164,6 +189,7 @@ class Witnesses:
             root=said.root,
             origin=said.origin,
             fault=fault,
+            is_kept=True,
         )
 
     def _fault(self, signed: SignedCheckpoint) -> tuple[What, str] | None:
@@ -171,6 +197,8 @@ class Witnesses:
             return None
         try:
             signed.check(self._keys)
+        except UnknownKey as error:
+            return ("key_unknown", f"is {error}")
         except Untrusted as error:
             return ("checkpoint_untrusted", f"is not to be trusted: {error}")
         return None

@@ -44,6 +44,9 @@ _LOG_ID: Final = statement("chaching.eventstore", "log_id")
 EVIDENCE_FAILURES: Final = (AuditRefused, NotANote, TreeBroken)
 POINTS: Final = Points(bare="seconds")
 EVENTS: Final = ("events", "event")
+STRANGER: Final = (
+    "If the key is one of yours, give it with --public-key too; if not, somebody else has signed"
+)
 NO_KEY: Final = f"no signing key is known here: set {SETTING}, or run next to `make run`"
 
 
@@ -128,6 +131,9 @@ def told(verdict: Verdict) -> str:
     if bad is None:
         return f"{done}sound: the log is what was hashed and signed"
     position = "" if bad.position is None else f" at position {bad.position}"
+    if bad.what == "key_unknown":
+        part = "" if bad.position is None else f" from position {bad.position} on"
+        return f"{done}NOT PROVEN{part}: {bad.message}; all else fits. {STRANGER} ({bad.what})"
     up_to = "" if bad.up_to is None else f", or after it up to {bad.up_to}"
     return f"{done}NOT SOUND{position}{up_to}: {bad.message} ({bad.what})"
 

@@ -1,5 +1,6 @@
 """What several commands take: accounts, modes, and where the servers are."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Final, get_args
@@ -43,11 +44,19 @@ def broker_url(folder: Path) -> str:
     if url:
         return _usable("AMQP_URL", url, ("amqp://", "amqps://"))
     state = running_state(folder)
+    if state is None and not os.environ.get("DATABASE_URL"):
+        raise LocalError(f"no chaching runs on {folder}: start it, or set AMQP_URL")
     if state is None or state.database != database_url(folder):
         raise LocalError("set AMQP_URL to the broker that belongs to DATABASE_URL")
     if state.broker is None:
         raise LocalError("the service runs without a broker: install one, or set AMQP_URL")
     return state.broker
+
+
+def hush_libraries() -> None:
+    """Keep what the broker's libraries would say off the terminal: a command says it in a line."""
+    for library in ("aio_pika", "aiormq"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
 
 
 def _usable(name: str, url: str, beginnings: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from chaching.cli.options import broker_url
+from chaching.cli.options import broker_url, hush_libraries
 from chaching.cli.output import FORMATS, confirm, instant, printable, table
 from chaching.domain.ids import AccountId, CustomerId, EventId, Mode
 from chaching.envelope import Position
@@ -57,6 +57,7 @@ class ShownEvent(ListedEvent, frozen=True, kw_only=True):
 @click.group()
 def parked() -> None:
     """Events that a subscriber could not handle."""
+    hush_libraries()
 
 
 @parked.command("list")

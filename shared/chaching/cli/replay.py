@@ -1,7 +1,6 @@
 """`chaching replay`: feeds a part of the log to one queue, and says how far it has come."""
 
 import asyncio
-import logging
 import shlex
 import shutil
 import sys
@@ -18,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from chaching.broker.errors import AccessRefused, BrokerUnavailable, EntryRefused, QueueMissing
 from chaching.broker.topology import names_under
-from chaching.cli.options import broker_url, database_url
+from chaching.cli.options import broker_url, database_url, hush_libraries
 from chaching.cli.output import FORMATS, progress_bar
 from chaching.cli.points import FIRST, Points, part_between
 from chaching.cli.selecting import Wanted, nobody_meant, selecting
@@ -108,9 +107,7 @@ def replay(
         wanted=wanted,
         give_up_after_s=give_up_after_s,
     )
-    for library in ("aio_pika", "aiormq"):
-        # what they would say is said by the replay, in one line
-        logging.getLogger(library).addHandler(logging.NullHandler())
+    hush_libraries()
     run = _Run(database_url(data_dir()), broker_url(data_dir()), wish)
     try:
         stopped_by = run_command(run.replay)

@@ -246,6 +246,11 @@ class EventStore:
                 await self.check_master_key()
         self._is_admitted = True
 
+    @property
+    def is_admitted(self) -> bool:
+        """Whether ``admit_master_key`` has gone well."""
+        return self._is_admitted
+
     async def forget_idempotency_keys(self) -> int:
         """Delete a batch of the keys that are older than a day; return how many they were.
 

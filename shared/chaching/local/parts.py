@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from chaching.local.errors import LocalError, StartFailed
+from chaching.local.errors import LocalError, StartFailed, tail
 from chaching.local.processes import POLL_S, Child, Mark, obey_cancellation
 
 RESTART_FIRST_S = 0.5
 RESTART_MAX_S = 10.0
+RESTART_IN_VAIN_MAX_S = 60.0
+ALIVE_AFTER_S = 2.0
+WORDS_CHARACTERS_MAX = 300
 STEADY_S = 30.0
 DRAIN_GRACE_S = 15.0
 READY_LIMIT_S = 60.0
@@ -99,23 +102,51 @@ class ServiceProcess:
 
 
 async def keep(part: Part, *, say: Callable[[str], None], started: Callable[[], None]) -> NoReturn:
-    """Start the part again whenever it ends, until this task is cancelled."""
-    pause_s = RESTART_FIRST_S
+    """Start the part again whenever it ends, until this task is cancelled.
+
+    It is said to run again once it has lived for ``ALIVE_AFTER_S``. One that never lives for so
+    long (a setting is wrong) is started again less and less often.
+    """
+    pause_s, has_lived = RESTART_FIRST_S, True
     while True:
         since = time.monotonic()
         code = await part.wait()
         if time.monotonic() - since > STEADY_S:
             pause_s = RESTART_FIRST_S
-        say(f"{part.name} ended ({_how(code)}), starting it again in {pause_s:.1f} s: {part.log}")
+        ended = f"{part.name} ended ({_how(code)}){_last_words(part.log, code)}"
+        say(f"{ended}, starting it again in {pause_s:.1f} s: {part.log}")
         await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, RESTART_MAX_S)
         try:
             await part.start()
-            say(f"{part.name} runs again")
+            started()
+            has_lived = await _lives(part)
+            if has_lived:
+                say(f"{part.name} runs again")
         except LocalError as error:
             obey_cancellation()
             say(str(error).splitlines()[0])
-        started()
+            started()
+            has_lived = False
+        pause_s = min(pause_s * 2, RESTART_MAX_S if has_lived else RESTART_IN_VAIN_MAX_S)
+
+
+async def _lives(part: Part) -> bool:
+    """Say whether a part that was just started runs on for a moment."""
+    try:
+        async with asyncio.timeout(ALIVE_AFTER_S):
+            await part.wait()
+    except TimeoutError:
+        return True
+    return False
+
+
+def _last_words(log: Path, code: int) -> str:
+    """Answer what a process that ended by itself wrote last, to go into a line."""
+    words = tail(log, 1) if code > 0 else ""
+    if len(words) > WORDS_CHARACTERS_MAX:
+        words = f"{words[:WORDS_CHARACTERS_MAX]}…"
+    shown = "".join(one if one.isprintable() else "?" for one in words)
+    return f', saying "{shown}"' if shown else ""
 
 
 async def is_ready(host: str, port: int) -> bool:

@@ -4,7 +4,8 @@ Theory of operation. One supervisor per data folder, which it holds by a lock th
 when the supervisor ends in whatever way. Order of events:
 
 1. what a killed run left on this folder is ended, by the marks in the state file;
-2. PostgreSQL is started, migrated, its roles get passwords, the local key is made, the gateway is
+2. PostgreSQL is started, migrated, its roles get passwords, the local key is made. A master key
+   that does not fit the database, or a key that is missing, ends the run here. Then the gateway is
    started. When it answers /readyz the banner is printed: the API serves from here on. Then the
    auditor is started, which hashes and signs the log;
 3. beside that, from the very start, the broker is found, fetched if need be, and started. When both
@@ -28,18 +29,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from chaching.eventstore.api_keys import create_key
+from chaching.eventstore.api_keys import create_key, list_keys
+from chaching.eventstore.database import Database
 from chaching.local.errors import DATABASE_FAILURES, LocalError, reason_of
 from chaching.local.fetching import try_lock
 from chaching.local.master_key import VARIABLE as MASTER_KEY
-from chaching.local.master_key import make_master_key
+from chaching.local.master_key import known_master_key, settled_master_key
 from chaching.local.parts import Part, ServiceProcess, keep
 from chaching.local.places import PRIVATE_FILE_MODE, make_data_dir
 from chaching.local.ports import LOOPBACK, bind_error
 from chaching.local.postgres import PrivatePostgres
 from chaching.local.processes import Mark, age_s
 from chaching.local.rabbitmq import PrivateRabbitMQ
-from chaching.local.signing import SETTING, signing_key_text
+from chaching.local.signing import SETTING, settled_signing_key
 from chaching.local.state import RunState, end_leftovers, state_file, write_state
 from chaching.schema.migrations import migrate
 
@@ -94,7 +96,9 @@ class LocalRun:
         self._say = say
         self._parts: list[Part] = []
         self._serving = asyncio.Event()
-        self._master_key = make_master_key(settings.data_dir)
+        known_master_key(settings.data_dir)  # whose refusal needs no database
+        self._master_key = self._signing_key = ""
+        self._opening_key: str | None = None
         self._state = RunState(
             data_dir=str(settings.data_dir),
             supervisor=Mark.of("supervisor", os.getpid()),
@@ -119,17 +123,33 @@ class LocalRun:
         """Answer the URL for each role, on a database that is migrated and has the local key."""
         given = self._settings.database_url
         if given is not None:
-            await prepared(given)
+            self._opening_key = await prepared(given)
+            await self._settle_keys(given, "set DATABASE_URL to another database")
             self._record(database=given)
             return {role: with_role(given, role) for role in ROLES}
         server = PrivatePostgres(self._settings.data_dir / "postgresql")
         await self._bring_up(server)
-        await prepared(server.admin_url)
+        self._opening_key = await prepared(server.admin_url)
+        anew = "choose another data folder with CHACHING_DATA_DIR"
+        await self._settle_keys(server.admin_url, anew)
         await server.let_in(ROLES)
         if server.folder not in server.place.parents:
             self._say(f"PostgreSQL's user cannot reach {server.folder}: data in {server.place}")
         self._record(database=server.admin_url)
         return {role: server.url_of(role) for role in ROLES}
+
+    async def _settle_keys(self, admin_url: str, anew: str) -> None:
+        """See that the keys fit the database before anything that needs them is started."""
+        database = Database(admin_url, name="local set-up", sessions_max=1)
+        await database.open()
+        try:
+            folder = self._settings.data_dir
+            self._master_key = await settled_master_key(folder, database, anew=anew)
+            self._signing_key = await settled_signing_key(folder, database, anew=anew)
+        except DATABASE_FAILURES as error:
+            raise LocalError(f"the database cannot be used: {error}") from error
+        finally:
+            await database.close()
 
     async def _bring_up_gateway(self, database_url: str) -> None:
         settings = self._settings
@@ -142,12 +162,11 @@ class LocalRun:
             ready_at=(settings.reached_at, settings.port),
         )
         await self._bring_up(gateway)
-        self._say(banner(self._state, age_s()))
+        self._say(banner(self._state, age_s(), self._opening_key))
 
     async def _bring_up_auditor(self, database_url: str) -> None:
         """Start what hashes and signs the log; the key is in that process's environment alone."""
-        key = signing_key_text(self._settings.data_dir)
-        addresses = {"DATABASE_URL": database_url, SETTING: key}
+        addresses = {"DATABASE_URL": database_url, SETTING: self._signing_key}
         module, log = ["chaching_api", "auditor"], self._log("auditor")
         await self._bring_up(ServiceProcess("auditor", module, addresses=addresses, log=log))
 
@@ -200,9 +219,12 @@ NO_BROKER = (
 )
 
 
-def banner(state: RunState, seconds: float) -> str:
-    """Answer the lines that greet a person when the API serves."""
-    key = LOCAL_KEY if state.database and is_on_this_machine(state.database) else "YOUR_KEY"
+def banner(state: RunState, seconds: float, opening_key: str | None) -> str:
+    """Answer the lines that greet a person when the API serves.
+
+    ``opening_key`` is an API key that may be shown; without one they say how to make one.
+    """
+    key = opening_key or "YOUR_KEY"
     lines = [
         "",
         f"chaching serves {state.gateway} after {seconds:.1f} s",
@@ -215,28 +237,38 @@ def banner(state: RunState, seconds: float) -> str:
         "  stop  Ctrl-C",
         "",
     ]
-    if key != LOCAL_KEY:
-        lines.insert(4, "  a key: chaching keys create --account acct_… --mode test --right '*'")
+    if opening_key is None:
+        here = state.database is not None and is_on_this_machine(state.database)
+        account = LOCAL_ACCOUNT if here else "acct_…"
+        making = f"chaching keys create --account {account} --mode test --right '*'"
+        lines.insert(4, f"  a key: {making}")
     return "\n".join(lines)
 
 
-async def prepared(admin_url: str) -> None:
-    """Bring the database to the newest schema and make the local key, if it may live there."""
+async def prepared(admin_url: str) -> str | None:
+    """Bring the database to the newest schema and make the local key, if it may live there.
+
+    Answer that key, or None where it opens nothing, since it was revoked, say.
+    """
     try:
         await migrate(admin_url)
-        if is_on_this_machine(admin_url):
-            await create_key(
-                admin_url,
-                account=LOCAL_ACCOUNT,
-                mode="test",
-                kind="secret",
-                rights=["*"],
-                expires_in_s=None,
-                name="the local set-up's key",
-                key=LOCAL_KEY,
-            )
+        if not is_on_this_machine(admin_url):
+            return None
+        issued = await create_key(
+            admin_url,
+            account=LOCAL_ACCOUNT,
+            mode="test",
+            kind="secret",
+            rights=["*"],
+            expires_in_s=None,
+            name="the local set-up's key",
+            key=LOCAL_KEY,
+        )
+        keys = await list_keys(admin_url, account=LOCAL_ACCOUNT)
     except DATABASE_FAILURES as error:
         raise LocalError(f"the database cannot be used: {error}") from error
+    usable = any(k.key_id == issued.key_id and k.state == "active" for k in keys)
+    return LOCAL_KEY if usable else None
 
 
 @contextlib.contextmanager

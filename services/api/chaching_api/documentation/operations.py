@@ -351,7 +351,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         name="is_ready",
         group="Health",
         summary="Ask whether the service is ready",
-        description="Answers when the database answers and has the current schema.",
+        description="Answers when the database answers, has the current schema, and the master key "
+        "is the one of this database.",
         answers=component("Ready"),
         errors=(*PUBLIC, 503),
     ),

@@ -1,14 +1,15 @@
 """``/openapi.json``, ``/asyncapi.json`` and ``/docs``: what is here, for programs and for people.
 
 No key is needed. All of it is made before the first request and served as bytes; a caller that
-names the digest it has already gets 304. The pages may load nothing but what this service serves.
+names the digest it has already gets 304, one that puts a slash behind a page's address 308. The
+pages may load nothing but what this service serves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -52,7 +53,12 @@ def routes() -> list[web.RouteDef]:
     pages = [
         web.get(path, bounded(_serving(page)), allow_head=False) for path, page in _pages().items()
     ]
-    return [*pages, web.get(f"{ASSETS_PATH}{{file}}", bounded(_asset), allow_head=False)]
+    slashed = [
+        web.route("*", f"{path}/", bounded(_leading_to(path)))  # none of the API's operations
+        for path, page in _pages().items()
+        if page.content_type == HTML
+    ]
+    return [*pages, *slashed, web.get(f"{ASSETS_PATH}{{file}}", bounded(_asset), allow_head=False)]
 
 
 def _serving(page: Content) -> Callable[[web.Request], Awaitable[Answer]]:
@@ -60,6 +66,24 @@ def _serving(page: Content) -> Callable[[web.Request], Awaitable[Answer]]:
         return _answer(request, page)
 
     return serve
+
+
+def _leading_to(path: str) -> Callable[[web.Request], Awaitable[Answer]]:
+    """Return what sends a reader who put a slash behind a page's address to the page."""
+    # relative, since the service may lie below a path
+    location = {"Location": f"../{path.rpartition('/')[2]}"}
+
+    async def lead(request: web.Request) -> Answer:
+        if request.method != HTTPMethod.GET:
+            raise UnknownUrl(request.method, request.path)
+        return Answer(
+            body=b"",
+            headers={**_HEADERS, **location},
+            content_type=HTML,
+            status=HTTPStatus.PERMANENT_REDIRECT,
+        )
+
+    return lead
 
 
 async def _asset(request: web.Request) -> Answer:

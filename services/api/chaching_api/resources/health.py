@@ -1,6 +1,7 @@
-"""``/healthz``: the process lives. ``/readyz``: its database answers with the current schema.
+"""``/healthz``: the process lives. ``/readyz``: its database answers, and fits this process.
 
-Neither asks the broker: the API is fully up without it.
+It fits with the current schema, and if what is encrypted in it can be opened. Neither asks the
+broker: the API is fully up without it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from chaching.eventstore.database import Database
-from chaching.eventstore.errors import Unavailable
+from chaching.eventstore.errors import Unavailable, WrongMasterKey
+from chaching.eventstore.store import EventStore
 from chaching.schema.migrations import is_current
 from chaching_api.boundary import bounded
 
@@ -18,6 +20,7 @@ class Health(msgspec.Struct, frozen=True):
     """The two probes."""
 
     database: Database
+    store: EventStore
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -31,4 +34,9 @@ class Health(msgspec.Struct, frozen=True):
     async def ready(self, _request: web.Request) -> bytes:
         if not await is_current(self.database):
             raise Unavailable("the schema is not current")
+        if not self.store.is_admitted:
+            try:
+                await self.store.admit_master_key()
+            except WrongMasterKey as error:
+                raise Unavailable(str(error)) from error
         return b'{"status":"ready"}'
