@@ -1,5 +1,6 @@
 # Two commands matter: `make run` and `make test`. They need Python 3.11 or newer and a package
-# registry that pip knows. All they create lies in this folder: .venv and .chaching.
+# registry that pip knows. All they create lies in this folder: .venv and .chaching (databases of
+# the tests lie in memory, where there is enough of it, while these run).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
