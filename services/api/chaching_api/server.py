@@ -8,10 +8,13 @@ the kind of fault.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 from chaching.domain.ids import RequestId
 from chaching.runtime.logs import logger
@@ -27,6 +30,7 @@ LINE_BYTES_MAX: Final = 16_384
 BACKLOG_CONNECTIONS: Final = 1_024
 CLIENT_FAULT_MAX: Final = 499
 NOT_FOUND: Final = 404
+NO_TARGET: Final = URL("*", encoded=True)
 
 
 class EnvelopeRequestHandler(RequestHandler):
@@ -123,4 +127,17 @@ class EnvelopeRunner(web.AppRunner):
         server.__class__ = EnvelopeServer
         assert isinstance(server, EnvelopeServer)  # noqa: S101 - it has just become one
         server.public_url = self.app.get(PUBLIC_URL)
+        server.request_factory = _with_target(server.request_factory)
         return server
+
+
+def _with_target(make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """Give a request without a target, which aiohttp's parser lets through, one that nobody has."""
+
+    def make_request(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+        # typed as always there; its absence would end the connection without an answer
+        if cast("URL | None", message.url) is None:
+            message = message._replace(url=NO_TARGET)
+        return make(message, *rest)
+
+    return make_request
