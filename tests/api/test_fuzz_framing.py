@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from http import HTTPStatus
 from pathlib import Path
@@ -22,13 +21,15 @@ from tests.support.gateways import (
 )
 
 CONNECTIONS = 300
+# the same in each run, make fuzz has others; one of the second lost its target in aiohttp's parser
+SEEDS = (1, 2_670_891_782)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_whatever_comes_is_answered_in_the_envelope_and_logged_without_its_content(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, seed: int
 ) -> None:
     await store_key(database_url, KEY)
-    seed = random.getrandbits(32)
     async with gateway_process(database_url, tmp_path / "gateway.log") as running:
         async with connected(running.url) as client:
             answered = await try_many(client, seed, CONNECTIONS)

@@ -111,7 +111,9 @@ async def test_head_is_404_and_has_no_body(stranded: Client, path: str) -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("line", [b"OPTIONS * HTTP/1.1", b"CONNECT gateway:80 HTTP/1.1"])
+@pytest.mark.parametrize(
+    "line", [b"OPTIONS * HTTP/1.1", b"CONNECT gateway:80 HTTP/1.1", b"CONNECT "]
+)
 async def test_what_names_no_path_is_404(stranded: Client, line: bytes) -> None:
     answer = await stranded.raw(line + b"\r\n" + HEAD + b"\r\n")
     assert malformed(answer, 404).startswith("Unrecognized request URL (")
